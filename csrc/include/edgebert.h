@@ -110,6 +110,19 @@ eb_status eb_tokenize(const eb_tokenizer *tokenizer, const char *text, size_t te
 /* 1 if the vocabulary has the piece ("##ing" for a continuation), else 0. `word`: always 1. */
 int eb_tokenizer_has(const eb_tokenizer *tokenizer, const uint8_t *piece, size_t piece_size);
 
+typedef struct eb_text {
+    const char *a; /* UTF-8 */
+    size_t a_size;
+    const char *b; /* second text of a pair, or NULL */
+    size_t b_size;
+} eb_text;
+
+/* The tokens of a whole model input, [CLS] a [SEP] or [CLS] a [SEP] b [SEP], with their token type
+ * ids, at most max_tokens of them; a pair is cut longest first, as Hugging Face does. types:
+ * uint8_t[tokens->ends_capacity]. tokens->total and bytes_total count what was not cut. */
+eb_status eb_sequence(const eb_tokenizer *tokenizer, const eb_text *text, uint32_t max_tokens,
+                      eb_tokens *tokens, uint8_t *types, uint32_t *num_dropped);
+
 /* ---- model -----------------------------------------------------------------------------------*/
 
 #define EB_TASK_CLASSIFICATION 0 /* logits, one for each label */
@@ -153,13 +166,6 @@ const char *eb_model_isa(const eb_model *model);
 
 /* Bytes of arena that a run over so many tokens needs. */
 eb_status eb_arena_size(const eb_model *model, uint32_t num_tokens, size_t *bytes);
-
-typedef struct eb_text {
-    const char *a; /* UTF-8 */
-    size_t a_size;
-    const char *b; /* second text of a pair, or NULL */
-    size_t b_size;
-} eb_text;
 
 typedef struct eb_report {
     uint32_t num_tokens;  /* run, [CLS] and [SEP] included */

@@ -1,0 +1,71 @@
+/* The encoder: hash vectors in, hidden states and logits out. Post-norm BERT (arXiv 1810.04805).
+ * Every step is one kernel; the order of the steps is all there is here. */
+#include "model.h"
+
+uint64_t eb_encoder_scratch(const eb_config *config, uint64_t n) {
+    const uint64_t h = config->hidden_size;
+    const uint64_t attention = 5 * h * n + h / config->num_attention_heads * n + n;
+    const uint64_t feed_forward = (h + config->intermediate_size) * n;
+    const uint64_t head = h;
+    const uint64_t most = attention > feed_forward ? attention : feed_forward;
+    return most > head ? most : head;
+}
+
+static void embed(const eb_model *model, const uint8_t *types, size_t n, float *x) {
+    const eb_config *config = eb_model_config(model);
+    const size_t h = config->hidden_size;
+    const float *positions = eb_tensor_of(model, 0, EB_POSITION_EMBEDDINGS);
+    const float *type_rows = eb_tensor_of(model, 0, EB_TOKEN_TYPE_EMBEDDINGS);
+    for (size_t i = 0; i < n; i++) {
+        const float *type = type_rows + (types ? types[i] : 0u) * h;
+        for (size_t c = 0; c < h; c++)
+            x[i * h + c] += positions[i * h + c] + type[c];
+    }
+    model->kernels->layer_norm_f32(x, NULL, n, h,
+                                   eb_tensor_of(model, 0, EB_EMBEDDINGS_NORM_WEIGHT),
+                                   eb_tensor_of(model, 0, EB_EMBEDDINGS_NORM_BIAS),
+                                   config->layer_norm_eps, x);
+}
+
+static void encode_layer(const eb_model *model, size_t layer, size_t n, float *x, float *scratch) {
+    const eb_kernels *k = model->kernels;
+    const eb_config *config = eb_model_config(model);
+    const size_t h = config->hidden_size, heads = config->num_attention_heads;
+    const size_t inner = config->intermediate_size;
+#define W(role) eb_tensor_of(model, layer, EB_##role)
+
+    float *qkv = scratch, *context = qkv + 3 * h * n, *update = context + h * n;
+    float *keys = update + h * n, *scores = keys + h / heads * n;
+    k->linear_f32(x, n, h, W(QKV_WEIGHT), W(QKV_BIAS), 3 * h, qkv);
+    k->attention_f32(qkv, n, h, heads, keys, scores, context);
+    k->linear_f32(context, n, h, W(ATTENTION_OUTPUT_WEIGHT), W(ATTENTION_OUTPUT_BIAS), h, update);
+    k->layer_norm_f32(update, x, n, h, W(ATTENTION_NORM_WEIGHT), W(ATTENTION_NORM_BIAS),
+                      config->layer_norm_eps, x);
+
+    float *intermediate = scratch;
+    update = intermediate + inner * n;
+    k->linear_f32(x, n, h, W(INTERMEDIATE_WEIGHT), W(INTERMEDIATE_BIAS), inner, intermediate);
+    k->gelu_f32(intermediate, n * inner);
+    k->linear_f32(intermediate, n, inner, W(OUTPUT_WEIGHT), W(OUTPUT_BIAS), h, update);
+    k->layer_norm_f32(update, x, n, h, W(OUTPUT_NORM_WEIGHT), W(OUTPUT_NORM_BIAS),
+                      config->layer_norm_eps, x);
+#undef W
+}
+
+void eb_encode(const eb_model *model, const uint8_t *types, size_t n, float *x, float *scratch) {
+    embed(model, types, n, x);
+    for (size_t layer = 0; layer < eb_model_config(model)->num_hidden_layers; layer++)
+        encode_layer(model, layer, n, x, scratch);
+}
+
+void eb_head(const eb_model *model, const float *x, float *logits, float *pooled, float *scratch) {
+    const eb_kernels *k = model->kernels;
+    const size_t h = eb_model_config(model)->hidden_size;
+    float *first = pooled ? pooled : scratch;
+    k->linear_f32(x, 1, h, eb_tensor_of(model, 0, EB_POOLER_WEIGHT),
+                  eb_tensor_of(model, 0, EB_POOLER_BIAS), h, first);
+    k->tanh_f32(first, h);
+    k->linear_f32(first, 1, h, eb_tensor_of(model, 0, EB_CLASSIFIER_WEIGHT),
+                  eb_tensor_of(model, 0, EB_CLASSIFIER_BIAS),
+                  eb_model_config(model)->num_labels, logits);
+}

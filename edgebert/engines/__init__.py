@@ -1,0 +1,57 @@
+"""Engines run an artifact. Each is one file here and one row of ENGINES; all obey one protocol.
+
+An engine gets tokens and gives numbers. Texts, truncation, windows and labels are the same for
+all of them and live in :mod:`edgebert.model`.
+"""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from edgebert.config import ModelConfig
+from edgebert.errors import EdgebertError, ModelError
+from edgebert.sequence import Sequences
+from edgebert.tokenizer import Tokenizer
+
+
+class Engine(Protocol):
+    """What :class:`edgebert.Model` needs of an engine; ``run`` may be called from many threads."""
+
+    name: str
+    config: ModelConfig
+    tokenizer: Tokenizer
+
+    def __init__(self, path: Path) -> None:
+        """Open an artifact; raise ModelError if it is not one of this engine's."""
+
+    def run(self, sequences: Sequences) -> tuple[np.ndarray, np.ndarray]:
+        """Logits float32 [n, num_labels] and pooled vectors float32 [n, hidden_size]."""
+
+
+# name -> (file name suffix, class). A class is imported when it is used: onnxruntime is optional.
+ENGINES = {
+    "native": (".ebm", "edgebert.engines.native:NativeEngine"),
+    "onnx": (".onnx", "edgebert.engines.onnx:OnnxEngine"),
+}
+
+
+def open_engine(path: Path) -> Engine:
+    """Open ``path`` with the engine that its suffix names."""
+    if not path.is_file():
+        what = "is a folder, not a file" if path.is_dir() else "does not exist"
+        raise ModelError(f"{path} {what}")
+    for suffix, target in ENGINES.values():
+        if path.suffix == suffix:
+            module, name = target.split(":")
+            engine: type[Engine] = getattr(importlib.import_module(module), name)
+            try:
+                return engine(path)
+            except OSError as error:
+                raise EdgebertError(f"cannot read {path}: {error.strerror or error}") from error
+    suffixes = ", ".join(suffix for suffix, _ in ENGINES.values())
+    hint = " (to make one from a checkpoint: edgebert export)" if path.suffix == ".pt" else ""
+    raise ModelError(f"{path.name} has none of the known suffixes {suffixes}{hint}")

@@ -1,0 +1,71 @@
+"""Runs .onnx files in ONNX Runtime; the C kernel computes the graph's input, the hash vectors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from edgebert.errors import MissingPackageError, ModelError
+from edgebert.hash import HashEmbedding
+from edgebert.metadata import decode_metadata
+from edgebert.sequence import Sequences
+from edgebert.tokenizer import Tokenizer
+
+BATCH_SIZE = 32  # sequences of like length, padded to the longest of them
+
+
+class OnnxEngine:
+    """An ONNX Runtime session on the CPU; sessions may be shared by threads."""
+
+    name = "onnx"
+
+    def __init__(self, path: Path) -> None:
+        try:
+            import onnxruntime
+        except ImportError as error:
+            raise MissingPackageError(
+                "running .onnx files needs ONNX Runtime: pip install 'edgebert[onnx]'"
+            ) from error
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 4  # failures reach the user as our own errors
+        try:
+            self._session = onnxruntime.InferenceSession(
+                path.read_bytes(), options, providers=["CPUExecutionProvider"]
+            )
+            metadata = self._session.get_modelmeta().custom_metadata_map
+            names = {tensor.name for tensor in self._session.get_inputs()}
+        except OSError:
+            raise
+        except Exception as error:  # onnxruntime raises many classes, some of them private
+            reason = str(error).splitlines()[0]
+            raise ModelError(f"{path.name}: ONNX Runtime cannot load it: {reason}") from error
+        if names != {"inputs_embeds", "attention_mask", "token_type_ids"}:
+            raise ModelError(f"{path.name} was not exported by edgebert: its inputs are {names}")
+        self.config, tokenizer = decode_metadata(metadata)
+        self.tokenizer = Tokenizer.from_bytes(tokenizer)
+        self._hash = HashEmbedding(self.config.hash)
+
+    def run(self, sequences: Sequences) -> tuple[np.ndarray, np.ndarray]:
+        """Run sequences of like length together."""
+        logits = np.empty((len(sequences), self.config.num_labels), np.float32)
+        pooled = np.empty((len(sequences), self.config.hidden_size), np.float32)
+        by_length = sorted(range(len(sequences)), key=lambda i: len(sequences.ends[i]))
+        for start in range(0, len(by_length), BATCH_SIZE):
+            rows = by_length[start : start + BATCH_SIZE]
+            logits[rows], pooled[rows] = self._session.run(
+                ["logits", "pooled"], self._feeds(sequences.select(rows))
+            )
+        return logits, pooled
+
+    def _feeds(self, batch: Sequences) -> dict[str, np.ndarray]:
+        shape = (len(batch), max(len(ends) for ends in batch.ends))
+        embeds = np.zeros((*shape, self.config.hidden_size), np.float32)
+        mask = np.zeros(shape, np.int64)
+        types = np.zeros(shape, np.int64)
+        for i in range(len(batch)):
+            length = len(batch.ends[i])
+            embeds[i, :length] = self._hash.embed(batch.bytes[i], batch.ends[i])
+            mask[i, :length] = 1
+            types[i, :length] = batch.types[i]
+        return {"inputs_embeds": embeds, "attention_mask": mask, "token_type_ids": types}

@@ -1,0 +1,187 @@
+"""The Python API: ``load`` a model, ``infer`` labels, ``encode`` vectors, ``tokenize``."""
+
+from __future__ import annotations
+
+import functools
+import os
+import warnings
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import overload
+
+import numpy as np
+
+from edgebert.config import ModelConfig
+from edgebert.engines import Engine, open_engine
+from edgebert.errors import DataError
+from edgebert.sequence import Sequences, Text, from_texts, windows
+
+DEFAULT_MODEL = Path(__file__).parent / "data" / "uno-sst2.ebm"
+
+
+class TruncationWarning(UserWarning):
+    """A text was longer than the model's limit and its end was not read."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a model says of one text.
+
+    Attributes:
+        label: the most probable label; for regression, the name of the quantity.
+        score: its probability; for regression, the value.
+        probabilities: every label's probability; empty for regression.
+        logits: float32 [num_labels], as they left the model.
+        num_dropped: tokens beyond the model's limit, which were not read.
+    """
+
+    label: str
+    score: float
+    probabilities: dict[str, float]
+    logits: np.ndarray
+    num_dropped: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.label} {self.score:.3f}"
+
+
+class Model:
+    """A classifier or regressor; open it with :func:`edgebert.load`.
+
+    One Model may be used by many threads at once.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.config: ModelConfig = engine.config
+        self.tokenizer = engine.tokenizer
+
+    @property
+    def engine(self) -> str:
+        """Name of the engine that runs the model: ``native``, ``onnx``."""
+        return self._engine.name
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The labels, in the order of the logits."""
+        return self.config.labels
+
+    @property
+    def max_tokens(self) -> int:
+        """Most tokens in one run, [CLS] and [SEP] included."""
+        return self.config.max_position_embeddings
+
+    @overload
+    def infer(self, texts: Text, *, stride: int | None = None) -> Result: ...
+    @overload
+    def infer(self, texts: Iterable[Text], *, stride: int | None = None) -> list[Result]: ...
+    def infer(
+        self, texts: Text | Iterable[Text], *, stride: int | None = None
+    ) -> Result | list[Result]:
+        """Classify a text, a pair ``(text, text_b)``, or a list of either.
+
+        A text with more tokens than :attr:`max_tokens` is cut, with a TruncationWarning and
+        ``num_dropped`` in its result. With ``stride`` it is read in windows instead, of which
+        neighbours share ``stride`` tokens; the logits are the windows' mean.
+        """
+        single, batch = _as_batch(texts)
+        if stride is None:
+            sequences = self._sequences(batch)
+            logits, _ = self._engine.run(sequences)
+            dropped = sequences.num_dropped
+        else:
+            logits, dropped = self._logits_by_windows(batch, stride), [0] * len(batch)
+        results = [self._result(row, n) for row, n in zip(logits, dropped, strict=True)]
+        return results[0] if single else results
+
+    def logits(self, texts: Text | Iterable[Text]) -> np.ndarray:
+        """Raw logits, float32 [n, num_labels]; a single text gives one row."""
+        return self._engine.run(self._sequences(_as_batch(texts)[1]))[0]
+
+    def encode(self, texts: Text | Iterable[Text]) -> np.ndarray:
+        """Pooled vectors, float32 [n, hidden_size]; [hidden_size] for a single text."""
+        single, batch = _as_batch(texts)
+        pooled = self._engine.run(self._sequences(batch))[1]
+        return pooled[0] if single else pooled
+
+    def tokenize(self, text: str) -> list[str]:
+        """The text's tokens, without [CLS] and [SEP]."""
+        return self.tokenizer.tokenize(text)
+
+    def _sequences(self, texts: Sequence[Text]) -> Sequences:
+        sequences = from_texts(self.tokenizer, texts, self.max_tokens)
+        num_cut = sum(n > 0 for n in sequences.num_dropped)
+        if num_cut:
+            warnings.warn(
+                f"{num_cut} of {len(texts)} texts are longer than the model's "
+                f"{self.max_tokens} tokens and were cut; pass stride= to read them in windows",
+                TruncationWarning,
+                stacklevel=3,
+            )
+        return sequences
+
+    def _logits_by_windows(self, texts: Sequence[Text], stride: int) -> np.ndarray:
+        if not 0 <= stride <= self.max_tokens - 3:
+            raise DataError(f"stride must be 0 to {self.max_tokens - 3} for this model")
+        rows = []
+        for text in texts:
+            if not isinstance(text, str):
+                raise DataError("stride works on single texts, not on pairs")
+            logits, _ = self._engine.run(windows(self.tokenizer, text, self.max_tokens, stride))
+            rows.append(logits.mean(axis=0))
+        return np.array(rows, np.float32).reshape(len(texts), self.config.num_labels)
+
+    def _result(self, logits: np.ndarray, num_dropped: int) -> Result:
+        if self.config.task == "regression":
+            return Result(self.labels[0], float(logits[0]), {}, logits, num_dropped)
+        exp = np.exp(logits.astype(np.float64) - logits.max())
+        probabilities = exp / exp.sum()
+        best = int(probabilities.argmax())
+        return Result(
+            self.labels[best],
+            float(probabilities[best]),
+            dict(zip(self.labels, probabilities.tolist(), strict=True)),
+            logits,
+            num_dropped,
+        )
+
+
+def _as_batch(texts: Text | Iterable[Text]) -> tuple[bool, list[Text]]:
+    """(is it a single text, the list of texts), with wrong types refused."""
+    single = isinstance(texts, str) or _is_pair(texts)
+    batch = [texts] if single else list(texts)  # type: ignore[list-item, arg-type]
+    for text in batch:
+        if not isinstance(text, str) and not _is_pair(text):
+            raise DataError(
+                f"a text is a str or a pair (str, str), not {type(text).__name__}: {text!r:.60}"
+            )
+    return single, batch  # type: ignore[return-value]
+
+
+def _is_pair(text: object) -> bool:
+    return isinstance(text, tuple) and len(text) == 2 and all(isinstance(t, str) for t in text)
+
+
+def load(path: str | os.PathLike[str] | None = None) -> Model:
+    """Open an artifact (.ebm, .onnx); without a path, the model in the wheel.
+
+    Raises:
+        ModelError: the file is missing, damaged, foreign or too new.
+        MissingPackageError: its engine is not installed.
+    """
+    return Model(open_engine(DEFAULT_MODEL if path is None else Path(path)))
+
+
+@functools.cache
+def _default_model() -> Model:
+    return load()
+
+
+@overload
+def infer(texts: Text) -> Result: ...
+@overload
+def infer(texts: Iterable[Text]) -> list[Result]: ...
+def infer(texts: Text | Iterable[Text]) -> Result | list[Result]:
+    """Classify with the model in the wheel; see :meth:`Model.infer`."""
+    return _default_model().infer(texts)

@@ -1,0 +1,102 @@
+"""The C library as Python objects: handles whose memory Python owns, statuses as errors."""
+
+from __future__ import annotations
+
+import mmap
+from pathlib import Path
+
+import numpy as np
+
+from edgebert._native import ffi, lib
+from edgebert.config import ACTIVATIONS, HASH_FAMILIES, TASKS, HashParams, ModelConfig
+from edgebert.errors import ModelError
+
+
+def aligned(size: int) -> np.ndarray:
+    """Uninitialised uint8 memory, aligned as the C library asks."""
+    memory = np.empty(size + lib.EB_ALIGNMENT, np.uint8)
+    start = -memory.ctypes.data % lib.EB_ALIGNMENT
+    return memory[start : start + size]
+
+
+def status_text(status: int) -> str:
+    """The C library's sentence for a status."""
+    return ffi.string(lib.eb_status_text(status)).decode()
+
+
+class NativeModel:
+    """An .ebm file opened by the C library, mapped rather than read."""
+
+    def __init__(self, path: Path) -> None:
+        with open(path, "rb") as file:
+            size = file.seek(0, 2)
+            if size == 0:
+                raise ModelError(f"{path.name}: the file is empty")
+            self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        self._file = ffi.from_buffer(self._map)
+        bytes_needed = ffi.new("size_t *")
+        self._check(path, lib.eb_model_size(self._file, size, bytes_needed))
+        self._memory = aligned(bytes_needed[0])
+        handle = ffi.new("eb_model **")
+        memory = ffi.from_buffer(self._memory)
+        self._check(path, lib.eb_model_open(self._file, size, memory, bytes_needed[0], handle))
+        self.handle = handle[0]
+        self.file_size = size
+
+    @staticmethod
+    def _check(path: Path, status: int) -> None:
+        if status != lib.EB_OK:
+            raise ModelError(f"{path.name}: {status_text(status)}")
+
+    @property
+    def header(self) -> ffi.CData:
+        """The file's ``eb_file_header``."""
+        return ffi.cast("const eb_file_header *", self._file)
+
+    @property
+    def isa(self) -> str:
+        """Name of the instruction set in use."""
+        return ffi.string(lib.eb_model_isa(self.handle)).decode()
+
+    def section(self, name: str) -> bytes:
+        """The bytes of the header's span ``name``, for example ``tokenizer``."""
+        span = getattr(self.header, name)
+        return self._map[span.offset : span.offset + span.size]
+
+    def config(self) -> ModelConfig:
+        """The file's config as Python knows it."""
+        c, h = lib.eb_model_config(self.handle), lib.eb_model_hash_params(self.handle)
+        size = ffi.new("size_t *")
+        labels = []
+        for i in range(c.num_labels):
+            label = lib.eb_model_label(self.handle, i, size)
+            labels.append(ffi.unpack(label, size[0]).decode("utf-8", "replace") if size[0] else "")
+        return ModelConfig(
+            hidden_size=c.hidden_size,
+            num_hidden_layers=c.num_hidden_layers,
+            num_attention_heads=c.num_attention_heads,
+            intermediate_size=c.intermediate_size,
+            max_position_embeddings=c.max_position_embeddings,
+            type_vocab_size=c.type_vocab_size,
+            layer_norm_eps=c.layer_norm_eps,
+            hidden_act=ACTIVATIONS[c.activation],
+            task=TASKS[c.task],
+            labels=tuple(labels),
+            hash=HashParams(
+                family=HASH_FAMILIES[h.family],
+                dimension=h.dimension,
+                max_ngram=h.max_ngram,
+                modulus=h.modulus,
+                base=h.base,
+                seed=h.seed,
+                boundary_marks=bool(h.boundary_marks),
+            ),
+        )
+
+    def arena_size(self, num_tokens: int) -> int:
+        """Bytes of arena for a run over so many tokens."""
+        size = ffi.new("size_t *")
+        status = lib.eb_arena_size(self.handle, num_tokens, size)
+        if status != lib.EB_OK:
+            raise ModelError(status_text(status))
+        return int(size[0])
