@@ -1,0 +1,51 @@
+"""The ``edgebert`` command. Each subcommand is one file here and one row of COMMANDS."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+from edgebert.errors import EdgebertError
+from edgebert.version import __version__
+
+COMMANDS = ("export", "infer", "eval", "inspect", "train")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of the whole command line."""
+    parser = argparse.ArgumentParser(
+        prog="edgebert",
+        description="Understanding text on a small device: export, run and measure BERT models "
+        "without an embedding table.",
+        epilog="edgebert COMMAND --help shows each command's options and examples.",
+    )
+    parser.add_argument("--version", action="version", version=f"edgebert {__version__}")
+    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name in COMMANDS:
+        importlib.import_module(f"edgebert.cli.{name}").add_parser(subparsers)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; return 0 done, 1 failed with one line on stderr, 2 wrong usage."""
+    # Arguments may hold bytes that are no UTF-8; printing them must not fail.
+    sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]
+    args = build_parser().parse_args(argv)
+    try:
+        status: int = importlib.import_module(f"edgebert.cli.{args.command}").run(args)
+        sys.stdout.flush()
+        return status
+    except EdgebertError as error:
+        print(f"edgebert: {error}", file=sys.stderr)
+    except BrokenPipeError:  # the reader of our output (head, less) has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        name = f"{error.filename}: " if error.filename else ""
+        print(f"edgebert: {name}{error.strerror or error}", file=sys.stderr)
+    except KeyboardInterrupt:
+        print("edgebert: interrupted", file=sys.stderr)
+        return 130
+    return 1

@@ -1,0 +1,125 @@
+"""``edgebert infer``: text in, labels out."""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import sys
+import warnings
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from edgebert.cli.output import print_json
+from edgebert.errors import DataError
+from edgebert.model import Model, Result, TruncationWarning, load
+from edgebert.sequence import Text
+
+BATCH_SIZE = 256  # lines of a file read at a time
+
+EXAMPLES = """examples:
+  edgebert infer "a gripping film"
+  edgebert infer -m out/model.onnx "first text" "second text" --json
+  edgebert infer -f reviews.txt > labels.tsv
+  tail -f log.txt | edgebert infer -m model.ebm -
+  printf 'a text\\tits pair\\n' | edgebert infer -m mrpc.ebm --pairs -
+"""
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add this command to the command line."""
+    parser = subparsers.add_parser(
+        "infer",
+        help="classify texts",
+        description="Classify texts; prints label, score and text, tab-separated, a line each.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("text", nargs="*", help="texts to classify; - reads lines from stdin")
+    parser.add_argument(
+        "-m", "--model", metavar="FILE", help="an .ebm or .onnx file (default: the built-in one)"
+    )
+    parser.add_argument("-f", "--file", metavar="FILE", help="read texts from FILE, one a line")
+    parser.add_argument(
+        "--pairs", action="store_true", help="each text is a pair: text, TAB, second text"
+    )
+    parser.add_argument(
+        "--stride",
+        type=int,
+        metavar="N",
+        help="read long texts in windows of which neighbours share N tokens, instead of cutting",
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the command."""
+    sources = bool(args.text) + bool(args.file)
+    if sources != 1:
+        raise DataError("give texts, or - for standard input, or -f FILE: one of the three")
+    model = load(args.model)
+    results = _results(model, _batches(args), args)
+    if args.json:
+        print_json(
+            {
+                "model": args.model,
+                "engine": model.engine,
+                "results": [_document(text, result) for text, result in results],
+            }
+        )
+        return 0
+    for text, result in results:
+        shown = text if isinstance(text, str) else "\t".join(text)
+        print(f"{result.label}\t{result.score:.4f}\t{shown}", flush=args.text == ["-"])
+    return 0
+
+
+def _batches(args: argparse.Namespace) -> Iterator[list[Text]]:
+    """Texts as they come: from a terminal or a pipe line by line, from a file many at a time."""
+    if args.text == ["-"]:
+        sys.stdin.reconfigure(encoding="utf-8", errors="replace")  # type: ignore[union-attr]
+        for line in sys.stdin:
+            yield [_parse(line.rstrip("\n"), args.pairs)]
+    elif args.file:
+        with open(args.file, encoding="utf-8", errors="replace") as lines:
+            while batch := list(itertools.islice(lines, BATCH_SIZE)):
+                yield [_parse(line.rstrip("\n"), args.pairs) for line in batch]
+    else:
+        yield [_parse(text, args.pairs) for text in args.text]
+
+
+def _parse(text: str, pairs: bool) -> Text:
+    if not pairs:
+        return text
+    first, tab, second = text.partition("\t")
+    if not tab:
+        raise DataError(f"--pairs wants text, TAB, second text; no TAB in: {text[:60]!r}")
+    return first, second
+
+
+def _results(
+    model: Model, batches: Iterable[list[Text]], args: argparse.Namespace
+) -> Iterator[tuple[Text, Result]]:
+    num_cut = 0
+    for batch in batches:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", TruncationWarning)
+            results = model.infer(batch, stride=args.stride)
+        num_cut += sum(result.num_dropped > 0 for result in results)
+        yield from zip(batch, results, strict=True)
+    if num_cut:
+        print(
+            f"edgebert: {num_cut} text(s) longer than the model's {model.max_tokens} tokens were "
+            "cut; --stride N reads them in windows",
+            file=sys.stderr,
+        )
+
+
+def _document(text: Text, result: Result) -> dict[str, Any]:
+    return {
+        "text": text,
+        "label": result.label,
+        "score": result.score,
+        "probabilities": result.probabilities,
+        "logits": result.logits.tolist(),
+        "num_dropped": result.num_dropped,
+    }

@@ -1,0 +1,39 @@
+"""How commands print: a table for people, one JSON document for programs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from edgebert.errors import MissingPackageError
+
+
+def print_json(document: Any) -> None:
+    """Print one JSON document."""
+    print(json.dumps(document, indent=2, ensure_ascii=False))
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table; the first column is text, the others are right-aligned figures."""
+    try:
+        from rich import box
+        from rich.console import Console
+        from rich.table import Table
+    except ImportError as error:
+        raise MissingPackageError(
+            "tables need the package rich: pip install 'edgebert[export]' (or use --json)"
+        ) from error
+    table = Table(box=box.SIMPLE_HEAD)
+    for i, column in enumerate(columns):
+        table.add_column(column, justify="right" if i else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    console = Console()
+    width = max(console.measure(table).maximum, console.width)
+    Console(width=width if not console.is_terminal else None).print(table)
+
+
+def thousands(number: int) -> str:
+    """1234567 as 1,234,567."""
+    return f"{number:,}"
