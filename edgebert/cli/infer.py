@@ -69,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
         return 0
     for text, result in results:
         shown = text if isinstance(text, str) else "\t".join(text)
-        print(f"{result.label}\t{result.score:.4f}\t{shown}", flush=args.text == ["-"])
+        print(f"{result.label}\t{result.score:.3f}\t{shown}", flush=args.text == ["-"])
     return 0
 
 

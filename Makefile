@@ -1,0 +1,67 @@
+# edgebert: `make demo` shows it, `make test` checks it. `make help` lists the rest.
+
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+# Training needs torch; whoever wants its tests says `make test TORCH=torch==2.13.0`.
+TORCH  ?=
+PYTEST ?= -n auto
+
+SOURCES := pyproject.toml setup.py edgebert/_build.py $(wildcard csrc/*.[ch] csrc/*/*.[ch])
+
+.PHONY: help demo test test-c lint format bench wheel clean
+.DEFAULT_GOAL := help
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+demo: $(BIN)/.demo ## export the trained UNO model and let both engines answer
+	tools/demo.sh $(BIN)/edgebert
+
+test: $(BIN)/.test test-c ## C tests under sanitizers, then all Python tests
+	$(BIN)/python -m pytest $(PYTEST)
+
+test-c: ## only the C tests, under AddressSanitizer and UndefinedBehaviorSanitizer
+	$(MAKE) -C tests/c
+
+lint: $(BIN)/.lint ## ruff, mypy and clang-format, as CI runs them
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/clang-format --dry-run --Werror $$(git ls-files '*.c' '*.h' ':!:*_tables.h')
+
+format: $(BIN)/.lint ## let ruff and clang-format rewrite the sources
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/clang-format -i $$(git ls-files '*.c' '*.h' ':!:*_tables.h')
+
+bench: $(BIN)/.test ## measure the tokenizers, the hash and the encoder against their peers
+	$(BIN)/python -m benchmarks
+
+wheel: $(BIN)/.lint ## build the wheel into dist/
+	$(BIN)/python -m build --wheel
+
+clean: ## remove what the targets above made
+	rm -rf $(VENV) build dist out edgebert/_native.* *.egg-info
+	$(MAKE) -C tests/c clean
+
+$(BIN)/python:
+	@command -v cc >/dev/null && $(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { \
+	  echo "needs a C compiler and Python's venv: apt install build-essential python3-dev python3-venv"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade pip
+
+$(BIN)/.demo: $(SOURCES) | $(BIN)/python
+	$(BIN)/pip install --quiet -e '.[onnx,export,eval]'
+	@touch $@
+
+$(BIN)/.test: $(SOURCES) | $(BIN)/python
+	$(if $(TORCH),$(BIN)/pip install --quiet '$(TORCH)')
+	$(BIN)/pip install --quiet -e '.[test$(if $(TORCH),$(comma)train)]'
+	@touch $@
+
+$(BIN)/.lint: $(SOURCES) | $(BIN)/python
+	$(BIN)/pip install --quiet -e '.[dev]'
+	@touch $@
+
+comma := ,
