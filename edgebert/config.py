@@ -62,8 +62,56 @@ class ModelConfig:
         try:
             known = {f.name for f in fields(cls)}
             values = {k: v for k, v in document.items() if k in known}
-            values["labels"] = tuple(str(label) for label in document["labels"])
+            values["labels"] = tuple(document["labels"])
             values["hash"] = HashParams(**document["hash"])
-            return cls(**values)
-        except (KeyError, TypeError) as error:
+            config = cls(**values)
+        except (AttributeError, KeyError, TypeError) as error:
             raise ModelError(f"the model's config is incomplete: {error}") from error
+        _check(config)
+        return config
+
+
+# Least and largest values; model.c and hash.c check the same on their side.
+_RANGES: dict[str, tuple[int, int]] = {
+    "hidden_size": (1, 4096),
+    "num_hidden_layers": (1, 64),
+    "num_attention_heads": (1, 4096),
+    "intermediate_size": (1, 16384),
+    "max_position_embeddings": (2, 65536),
+    "type_vocab_size": (1, 256),
+    "max_ngram": (1, 16),
+    "modulus": (3, 2**31 - 1),
+    "base": (1, 2**31 - 2),
+    "seed": (0, 2**32 - 1),
+}
+
+
+def _check(config: ModelConfig) -> None:
+    """Raise ModelError for a value that no model can have, as damaged or hostile files hold."""
+
+    def must(condition: bool, rule: str) -> None:
+        if not condition:
+            raise ModelError(f"the model's config is invalid: {rule}")
+
+    for name, (least, most) in _RANGES.items():
+        value = getattr(config.hash if hasattr(config.hash, name) else config, name)
+        must(type(value) is int and least <= value <= most, f"{name} must be {least} to {most}")
+    eps = config.layer_norm_eps
+    must(type(eps) is float and 0.0 <= eps < 1.0, "layer_norm_eps must be from 0.0 to below 1.0")
+    must(config.hidden_size % config.num_attention_heads == 0, "heads must divide hidden_size")
+    must(config.hidden_act in ACTIVATIONS, f"hidden_act must be one of {ACTIVATIONS}")
+    must(config.task in TASKS, f"task must be one of {TASKS}")
+    must(
+        1 <= len(config.labels) <= 65536 and all(type(label) is str for label in config.labels),
+        "labels must be 1 to 65536 texts",
+    )
+    must(config.task != "regression" or config.num_labels == 1, "regression has one label")
+    params = config.hash
+    must(params.family in HASH_FAMILIES, f"hash family must be one of {HASH_FAMILIES}")
+    must(
+        params.dimension == config.hidden_size and type(params.dimension) is int,
+        "the hash dimension must be hidden_size",
+    )
+    must(params.modulus % 2 == 1, "the hash modulus must be odd")
+    must(params.base < params.modulus, "the hash base must be below its modulus")
+    must(type(params.boundary_marks) is bool, "boundary_marks must be true or false")
