@@ -102,7 +102,7 @@ def _check(config: ModelConfig) -> None:
     must(config.hidden_act in ACTIVATIONS, f"hidden_act must be one of {ACTIVATIONS}")
     must(config.task in TASKS, f"task must be one of {TASKS}")
     must(
-        1 <= len(config.labels) <= 65536 and all(type(label) is str for label in config.labels),
+        1 <= len(config.labels) <= 65536 and all(_is_text(label) for label in config.labels),
         "labels must be 1 to 65536 texts",
     )
     must(config.task != "regression" or config.num_labels == 1, "regression has one label")
@@ -115,3 +115,8 @@ def _check(config: ModelConfig) -> None:
     must(params.modulus % 2 == 1, "the hash modulus must be odd")
     must(params.base < params.modulus, "the hash base must be below its modulus")
     must(type(params.boundary_marks) is bool, "boundary_marks must be true or false")
+
+
+def _is_text(value: object) -> bool:
+    """Whether it is a str that UTF-8 can write: one without lone surrogates."""
+    return isinstance(value, str) and value == value.encode(errors="ignore").decode()

@@ -1,0 +1,64 @@
+"""What rides inside a standard graph (.onnx) as text: config, tokenizer, version, checksum.
+
+Writers and engines share these names, so this module imports no graph library.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import zlib
+from collections.abc import Mapping
+
+from edgebert.config import ModelConfig
+from edgebert.errors import ModelError
+from edgebert.version import __version__
+
+CONFIG = "edgebert.config"  # JSON of ModelConfig.to_dict()
+TOKENIZER = "edgebert.tokenizer"  # the tokenizer section (docs/format.md) in base 85
+VERSION = "edgebert.version"  # that wrote the file
+CHECKSUM = "edgebert.crc32"  # last in the file: CRC-32 of every byte before, 8 hex digits
+
+_UNSEALED = "00000000"
+
+
+def encode_metadata(config: ModelConfig, tokenizer: bytes) -> dict[str, str]:
+    """The entries to store, in this order; :func:`seal` fills in the last one's value."""
+    return {
+        CONFIG: json.dumps(config.to_dict(), ensure_ascii=False),
+        TOKENIZER: base64.b85encode(tokenizer).decode("ascii"),
+        VERSION: __version__,
+        CHECKSUM: _UNSEALED,
+    }
+
+
+def decode_metadata(metadata: Mapping[str, str]) -> tuple[ModelConfig, bytes]:
+    """Config and tokenizer section; ModelError if they are missing or wrong."""
+    missing = [key for key in (CONFIG, TOKENIZER) if key not in metadata]
+    if missing:
+        raise ModelError(f"not exported by edgebert: the metadata lacks {', '.join(missing)}")
+    try:
+        config = json.loads(metadata[CONFIG])
+        tokenizer = base64.b85decode(metadata[TOKENIZER])
+    except (ValueError, RecursionError) as error:
+        raise ModelError(f"the metadata is damaged: {error}") from error
+    return ModelConfig.from_dict(config), tokenizer
+
+
+def seal(file: bytes) -> bytes:
+    """The file with its checksum; it must end in the value of the CHECKSUM entry."""
+    body = file[: -len(_UNSEALED)]
+    if file[len(body) :] != _UNSEALED.encode():
+        raise ValueError("the file does not end in the empty checksum")
+    return body + _checksum(body)
+
+
+def check_seal(file: bytes) -> None:
+    """Raise ModelError if the bytes changed since :func:`seal`."""
+    body = file[: -len(_UNSEALED)]
+    if CHECKSUM.encode() not in body[-64:] or file[len(body) :] != _checksum(body):
+        raise ModelError("not written by edgebert, or damaged or changed since (wrong checksum)")
+
+
+def _checksum(body: bytes) -> bytes:
+    return f"{zlib.crc32(body):08x}".encode()
