@@ -110,7 +110,9 @@ class Model:
         return self.tokenizer.tokenize(text)
 
     def _sequences(self, texts: Sequence[Text]) -> Sequences:
-        sequences = from_texts(self.tokenizer, texts, self.max_tokens)
+        sequences = from_texts(
+            self.tokenizer, texts, self.max_tokens, self.config.type_vocab_size
+        )
         num_cut = sum(n > 0 for n in sequences.num_dropped)
         if num_cut:
             warnings.warn(

@@ -38,7 +38,9 @@ class Sequences:
         return Sequences(*([column[i] for i in rows] for column in vars(self).values()))
 
 
-def from_texts(tokenizer: Tokenizer, texts: Sequence[Text], max_tokens: int) -> Sequences:
+def from_texts(
+    tokenizer: Tokenizer, texts: Sequence[Text], max_tokens: int, type_vocab_size: int = 2
+) -> Sequences:
     """Tokenize each text or pair; cut it to ``max_tokens`` where it is longer."""
     result = Sequences([], [], [], [])
     types = np.empty(max_tokens, np.uint8)
@@ -73,7 +75,7 @@ def from_texts(tokenizer: Tokenizer, texts: Sequence[Text], max_tokens: int) -> 
         count = tokens.count
         result.bytes.append(data[: tokens.bytes_total].copy())
         result.ends.append(ends[:count].copy())
-        result.types.append(types[:count].copy())
+        result.types.append(np.minimum(types[:count], type_vocab_size - 1).astype(np.uint8))
         result.num_dropped.append(dropped[0])
     return result
 

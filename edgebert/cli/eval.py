@@ -1,0 +1,57 @@
+"""``edgebert eval``: the accuracy and speed of artifacts on a labelled file."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+from typing import Any
+
+from edgebert.cli.output import print_json, print_table, thousands
+from edgebert.model import load
+
+EXAMPLES = """examples:
+  edgebert eval out/model.ebm --data dev.tsv
+  edgebert eval out/* --data dev.tsv --json
+
+TSV: a header line, then text<TAB>label (pairs: text<TAB>text_b<TAB>label).
+"""
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add this command to the command line."""
+    parser = subparsers.add_parser(
+        "eval",
+        help="measure accuracy and speed on a labelled file",
+        description="Measure artifacts on a labelled file: accuracy, F1 and Matthews correlation "
+        "for labels; Pearson and Spearman for numbers.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("files", metavar="FILE", nargs="+", help="an .ebm or .onnx file")
+    parser.add_argument("--data", metavar="TSV", required=True, help="labelled texts")
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the command."""
+    reports = [evaluate(Path(file), Path(args.data)) for file in args.files]
+    if args.json:
+        print_json(reports)
+        return 0
+    metrics = list(dict.fromkeys(name for report in reports for name in report["metrics"]))
+    rows = []
+    for report in reports:
+        scores = [f"{report['metrics'].get(name, float('nan')):.4f}" for name in metrics]
+        rows.append(
+            [
+                report["file"],
+                report["engine"],
+                thousands(report["bytes"]),
+                thousands(report["examples"]),
+                *scores,
+                f"{report['texts_per_second']:,.0f}",
+            ]
+        )
+    print_table(("file", "engine", "bytes", "examples", *metrics, "texts/s"), rows)
+    return 0

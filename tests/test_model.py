@@ -1,0 +1,159 @@
+"""The Python API on the native engine: results, batches, pairs, windows, threads, wrong use."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import edgebert
+from edgebert.export.ebm import write_ebm
+from edgebert.sequence import from_texts, windows
+from tests.models import SMALL, random_spec
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> edgebert.Model:
+    path = tmp_path_factory.mktemp("model") / "small.ebm"
+    write_ebm(random_spec(), path)
+    return edgebert.load(path)
+
+
+def test_a_result_names_the_most_probable_label(model: edgebert.Model) -> None:
+    result = model.infer("one two three")
+    assert result.label == model.labels[int(result.logits.argmax())]
+    assert result.score == max(result.probabilities.values())
+    assert sum(result.probabilities.values()) == pytest.approx(1)
+
+
+def test_a_batch_gives_what_single_texts_give(model: edgebert.Model) -> None:
+    texts: list[edgebert.sequence.Text] = ["one", "two three four", "", ("five", "six seven")]
+    for single, batched in zip(map(model.logits, texts), model.logits(texts), strict=True):
+        np.testing.assert_array_equal(single[0], batched)
+
+
+def test_an_empty_batch_gives_an_empty_list(model: edgebert.Model) -> None:
+    assert model.infer([]) == []
+    assert model.encode([]).shape == (0, SMALL.hidden_size)
+
+
+def test_encode_gives_one_pooled_vector_for_each_text(model: edgebert.Model) -> None:
+    assert model.encode("one").shape == (SMALL.hidden_size,)
+    assert np.abs(model.encode(["one", "two"])).max() <= 1
+
+
+def test_a_pair_is_not_two_texts(model: edgebert.Model) -> None:
+    assert isinstance(model.infer(("one", "two")), edgebert.Result)
+    assert len(model.infer(["one", "two"])) == 2
+
+
+def test_long_text_is_cut_and_says_so(model: edgebert.Model) -> None:
+    words = " ".join(f"w{i}" for i in range(30))
+    with pytest.warns(edgebert.TruncationWarning, match="longer than the model's 20 tokens"):
+        result = model.infer(words)
+    assert result.num_dropped == 30 - 18
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        kept = model.infer(" ".join(f"w{i}" for i in range(18)))
+    np.testing.assert_array_equal(result.logits, kept.logits)
+
+
+def test_stride_reads_all_of_a_long_text(model: edgebert.Model) -> None:
+    words = [f"w{i}" for i in range(40)]
+    result = model.infer(" ".join(words), stride=4)
+    parts = [" ".join(words[start : start + 18]) for start in (0, 14, 28)]
+    np.testing.assert_allclose(result.logits, model.logits(parts).mean(axis=0), rtol=1e-6)
+    assert result.num_dropped == 0
+
+
+@given(st.integers(0, 60), st.integers(0, 17))
+def test_windows_cover_every_token(count: int, stride: int) -> None:
+    tokenizer = edgebert.tokenizer.Tokenizer.word()
+    words = [f"w{i}" for i in range(count)]
+    seen: set[str] = set()
+    sequences = windows(tokenizer, " ".join(words), 20, stride)
+    for data, ends in zip(sequences.bytes, sequences.ends, strict=True):
+        starts = [0, *ends[:-1]]
+        tokens = [bytes(data[a:b]).decode() for a, b in zip(starts, ends, strict=True)]
+        assert tokens[0] == "[CLS]" and tokens[-1] == "[SEP]" and len(tokens) <= 20
+        seen.update(tokens[1:-1])
+    assert seen == set(words)
+
+
+@settings(max_examples=200)
+@given(st.integers(0, 25), st.integers(0, 25), st.integers(3, 20))
+def test_pairs_are_cut_as_hugging_face_cuts_them(a: int, b: int, max_tokens: int) -> None:
+    tokenizers = pytest.importorskip("tokenizers", reason="needs the package tokenizers")
+    oracle = tokenizers.Tokenizer(
+        tokenizers.models.WordLevel({"[UNK]": 0, "a": 1, "b": 2}, unk_token="[UNK]")
+    )
+    oracle.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+    oracle.enable_truncation(max_tokens - 3, strategy="longest_first")
+    texts = (" ".join("a" * a), " ".join("b" * b))
+    expected = oracle.encode(*texts).tokens
+    sequences = from_texts(edgebert.tokenizer.Tokenizer.word(), [texts], max_tokens)
+    data = bytes(sequences.bytes[0]).decode()
+    assert data.count("a") == expected.count("a") and data.count("b") == expected.count("b")
+    assert sequences.num_dropped[0] == a + b - len(expected)
+    assert sequences.types[0].tolist() == [0] * (data.count("a") + 2) + [1] * (
+        data.count("b") + 1
+    )
+
+
+def test_a_model_of_one_token_type_takes_pairs(tmp_path: Path) -> None:
+    write_ebm(random_spec(replace(SMALL, type_vocab_size=1)), tmp_path / "m.ebm")
+    assert edgebert.load(tmp_path / "m.ebm").infer(("one", "two")).label
+
+
+def test_threads_share_a_model(model: edgebert.Model) -> None:
+    texts = [f"text number {i} " * (i % 5) for i in range(200)]
+    expected = model.logits(texts)
+    with ThreadPoolExecutor(8) as pool:
+        rows = list(pool.map(model.logits, texts))
+    np.testing.assert_array_equal(np.concatenate(rows), expected)
+
+
+@given(st.text())
+@settings(max_examples=50)
+def test_any_text_gets_an_answer(text: str) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", edgebert.TruncationWarning)
+        assert np.isfinite(edgebert.infer(text).logits).all()
+
+
+@pytest.mark.parametrize("texts", [3, None, [3], [("a", "b", "c")], [("a", None)]])
+def test_what_is_no_text_is_refused(model: edgebert.Model, texts: object) -> None:
+    with pytest.raises(edgebert.DataError, match="a text is a str or a pair"):
+        model.infer(texts)  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize("stride", [-1, 18])
+def test_an_impossible_stride_is_refused(model: edgebert.Model, stride: int) -> None:
+    with pytest.raises(edgebert.DataError, match="stride must be 0 to 17"):
+        model.infer("text", stride=stride)
+
+
+def test_missing_files_and_folders_and_foreign_suffixes_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "model.pt").touch()
+    for name, message in [("no.ebm", "does not exist"), (".", "folder"), ("model.pt", "export")]:
+        with pytest.raises(edgebert.ModelError, match=message):
+            edgebert.load(tmp_path / name)
+
+
+def test_import_needs_only_numpy_and_cffi() -> None:
+    program = (
+        "import sys, numpy, cffi; before = set(sys.modules); import edgebert; "
+        "edgebert.infer('a gripping film'); "
+        "print(sorted({m.split('.')[0] for m in set(sys.modules) - before} "
+        "- set(sys.stdlib_module_names) - {'_cffi_backend'}))"
+    )
+    output = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    assert output.stdout.decode().strip() == "['edgebert']"
