@@ -5,23 +5,10 @@ from __future__ import annotations
 import mmap
 from pathlib import Path
 
-import numpy as np
-
 from edgebert._native import ffi, lib
 from edgebert.config import ACTIVATIONS, HASH_FAMILIES, TASKS, HashParams, ModelConfig
 from edgebert.errors import ModelError
-
-
-def aligned(size: int) -> np.ndarray:
-    """Uninitialised uint8 memory, aligned as the C library asks."""
-    memory = np.empty(size + lib.EB_ALIGNMENT, np.uint8)
-    start = -memory.ctypes.data % lib.EB_ALIGNMENT
-    return memory[start : start + size]
-
-
-def status_text(status: int) -> str:
-    """The C library's sentence for a status."""
-    return ffi.string(lib.eb_status_text(status)).decode()
+from edgebert.memory import aligned, status_text
 
 
 class NativeModel:

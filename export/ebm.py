@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from edgebert._native import ffi, lib
-from edgebert.config import ACTIVATIONS, HASH_FAMILIES, TASKS, ModelConfig
+from edgebert.config import ACTIVATIONS, TASKS, ModelConfig
 from edgebert.export.files import write_atomically
 from edgebert.export.spec import ModelSpec
+from edgebert.hash import hash_struct
 
 
 class _File:
@@ -52,7 +53,7 @@ def ebm_bytes(spec: ModelSpec) -> bytes:
         "version": lib.EB_FILE_VERSION,
         "file_size": len(file.data),
         "config": _config(spec.config),
-        "hash": {**vars(spec.config.hash), "family": HASH_FAMILIES.index(spec.config.hash.family)},
+        "hash": hash_struct(spec.config.hash),
         "tokenizer": tokenizer,
         "labels": label_spans,
         "tensors": tensor_spans,

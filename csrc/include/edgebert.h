@@ -76,6 +76,11 @@ eb_status eb_hash_open(const eb_hash_params *params, void *memory, size_t memory
 /* Writes the d floats, each in [-1, 1], of one token of any length, empty included. */
 void eb_hash_embed(const eb_hash *hash, const uint8_t *token, size_t token_size, float *vector);
 
+/* The same for tokens laid end to end, token i being bytes[ends[i-1]] .. bytes[ends[i]-1] with
+ * ends[-1] = 0: vectors is float[count, d]. */
+void eb_hash_embed_many(const eb_hash *hash, const uint8_t *bytes, const uint32_t *ends,
+                        size_t count, float *vectors);
+
 /* ---- tokenizers ------------------------------------------------------------------------------ */
 
 #define EB_TOKENIZER_WORDPIECE 0 /* BERT's; the same tokens as Hugging Face's BertTokenizerFast */

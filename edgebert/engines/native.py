@@ -9,7 +9,8 @@ import numpy as np
 
 from edgebert._native import ffi, lib
 from edgebert.errors import EdgebertError
-from edgebert.native import NativeModel, aligned, status_text
+from edgebert.memory import aligned, status_text
+from edgebert.native import NativeModel
 from edgebert.sequence import Sequences
 from edgebert.tokenizer import Tokenizer
 

@@ -1,0 +1,33 @@
+/* The one dispatch table: what an instruction set does faster. Each set is one file here
+ * and one row of dispatch.c. */
+#ifndef EB_KERNELS_H
+#define EB_KERNELS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct eb_kernels {
+    const char *name;
+    /* Adds to sums[cols] the symmetric residues of grams[i] * multipliers[j] mod modulus, over
+     * all n n-grams. quotients[j] = floor(multipliers[j] * 2^32 / modulus). */
+    void (*hash_poly)(const uint32_t *grams, size_t n, const uint32_t *multipliers,
+                      const uint32_t *quotients, size_t cols, uint32_t modulus, int64_t *sums);
+    /* y[n, out] = x[n, in] w[in, out] + b[out] */
+    void (*linear_f32)(const float *x, size_t n, size_t in, const float *w, const float *b,
+                       size_t out, float *y);
+    void (*gelu_f32)(float *x, size_t count);
+    void (*tanh_f32)(float *x, size_t count);
+    void (*layer_norm_f32)(const float *x, const float *residual, size_t n, size_t h,
+                           const float *weight, const float *bias, float eps, float *out);
+    void (*attention_f32)(const float *qkv, size_t n, size_t h, size_t heads, float *keys,
+                          float *scores, float *context);
+} eb_kernels;
+
+/* The kernels of the best instruction set that this processor and its system support. */
+const eb_kernels *eb_kernels_best(void);
+
+/* The i-th set of this build, best last, or NULL if there is none or the processor lacks it. */
+const eb_kernels *eb_kernels_get(size_t i);
+size_t eb_kernels_count(void);
+
+#endif

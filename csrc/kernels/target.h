@@ -1,0 +1,23 @@
+/* Switches an instruction set on for the functions between EB_TARGET_BEGIN and EB_TARGET_END, so
+ * that all files compile with the same flags. */
+#ifndef EB_TARGET_H
+#define EB_TARGET_H
+
+#define EB_PRAGMA(text) _Pragma(#text)
+#if defined(__clang__)
+#define EB_TARGET_BEGIN(set)                                                                       \
+    EB_PRAGMA(clang attribute push(__attribute__((target(set))), apply_to = function))
+#define EB_TARGET_END EB_PRAGMA(clang attribute pop)
+#elif defined(__GNUC__)
+#define EB_TARGET_BEGIN(set) EB_PRAGMA(GCC push_options) EB_PRAGMA(GCC target(set))
+#define EB_TARGET_END EB_PRAGMA(GCC pop_options)
+#endif
+
+/* Processors for which this compiler can switch x86 sets on and ask at run time. */
+#if (defined(__x86_64__) || defined(__i386__)) && defined(__GNUC__)
+#define EB_X86 1
+#else
+#define EB_X86 0
+#endif
+
+#endif
