@@ -64,6 +64,14 @@ typedef struct eb_tensor {
     eb_span data; /* aligned to EB_ALIGNMENT */
 } eb_tensor;
 
+/* Head of a tokenizer section, which .ebm files and the metadata of .onnx files hold alike. The
+ * vocabulary (docs/format.md) follows; it is empty for EB_TOKENIZER_WORD. */
+typedef struct eb_tokenizer_header {
+    uint32_t kind;      /* EB_TOKENIZER_* */
+    uint32_t lowercase; /* 1: uncased, accents stripped too; 0: cased */
+    uint32_t vocabulary_size;
+} eb_tokenizer_header;
+
 /* MurmurHash3 (x86, 32 bit, seed EB_FILE_VERSION) of every byte behind the checksum field. A
  * change within one aligned 32-bit word is always found, any other with odds of 2^32 to 1. */
 uint32_t eb_file_checksum(const void *file, size_t file_size);

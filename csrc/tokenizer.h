@@ -1,0 +1,37 @@
+/* Pull iterator over the tokens of a text; private to csrc. */
+#ifndef EB_TOKENIZER_H
+#define EB_TOKENIZER_H
+
+#include "edgebert.h"
+#include "vocabulary.h"
+
+struct eb_tokenizer {
+    uint32_t kind;
+    uint32_t lowercase;
+    eb_vocabulary vocabulary;
+};
+
+#define EB_MAX_WORD_BYTES (4 * EB_MAX_WORD)
+
+/* About 700 bytes; lives on the caller's stack. The text is read once, front to back. */
+typedef struct eb_token_iter {
+    const eb_tokenizer *tokenizer;
+    const uint8_t *at, *end;             /* what is left of the text */
+    uint16_t word_size;                  /* bytes of the current word */
+    uint16_t word_length;                /* its code points, at most EB_MAX_WORD + 1 */
+    uint16_t run_start;                  /* where its last run of combining marks begins */
+    uint16_t num_pieces, piece;          /* pieces that the word was split into, the next one */
+    uint16_t piece_ends[EB_MAX_WORD];    /* offsets behind each piece */
+    uint8_t bytes[2 + EB_MAX_WORD_BYTES]; /* room for "##", then the word */
+} eb_token_iter;
+
+void eb_token_iter_start(eb_token_iter *iter, const eb_tokenizer *tokenizer, const char *text,
+                         size_t size);
+
+/* 1 and the next token, whose bytes are valid until the next call; 0 at the end. */
+int eb_token_iter_next(eb_token_iter *iter, const uint8_t **token, size_t *token_size);
+
+/* Appends a token if there is room; counts it anyway. Returns whether it was stored. */
+int eb_tokens_add(eb_tokens *tokens, const uint8_t *token, size_t size);
+
+#endif

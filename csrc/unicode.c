@@ -1,0 +1,124 @@
+#include "unicode.h"
+
+#include "unicode_tables.h"
+
+/* Index of the last of count sorted entries that is <= key; the first one always is. */
+static size_t find_last(const uint32_t *entries, size_t count, uint32_t key) {
+    size_t low = 0, high = count;
+    while (high - low > 1) {
+        const size_t middle = low + (high - low) / 2;
+        if (entries[middle] <= key)
+            low = middle;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+eb_char_class eb_char_class_of(uint32_t code_point) {
+    if (code_point < 128)
+        return (eb_char_class)ascii_classes[code_point];
+    if (code_point > EB_MAX_CODE_POINT)
+        return EB_CHAR_REMOVED;
+    const size_t count = sizeof class_runs / sizeof class_runs[0];
+    return (eb_char_class)(class_runs[find_last(class_runs, count, code_point << 3 | 7)] & 7);
+}
+
+#define HANGUL_FIRST 0xac00u /* the 11,172 syllables decompose by rule (Unicode, section 3.12) */
+#define HANGUL_COUNT 11172u
+
+static size_t fold_hangul(uint32_t index, uint32_t folded[EB_MAX_FOLDED]) {
+    const uint32_t trailing = index % 28;
+    folded[0] = 0x1100 + index / 588;
+    folded[1] = 0x1161 + index % 588 / 28;
+    folded[2] = 0x11a7 + trailing;
+    return trailing ? 3 : 2;
+}
+
+/* fold_runs holds, for the planes 0 to 2, runs of code points with one distance to their fold. */
+static uint32_t fold_single(uint32_t code_point) {
+    const uint32_t plane = code_point >> 16, key = code_point & 0xffff;
+    if (plane > 2)
+        return code_point;
+    size_t low = fold_planes[plane].first, high = fold_planes[plane + 1].first;
+    if (low == high || fold_keys[low] > key)
+        return code_point;
+    while (high - low > 1) {
+        const size_t middle = low + (high - low) / 2;
+        if (fold_keys[middle] <= key)
+            low = middle;
+        else
+            high = middle;
+    }
+    const uint32_t shape = fold_shapes[low], length = (shape & 63) + 1, step = (shape >> 6 & 1) + 1;
+    const uint32_t distance = key - fold_keys[low];
+    if (distance >= length * step || distance % step)
+        return code_point;
+    const uint32_t target_plane = fold_planes[plane].targets[shape >> 7];
+    return target_plane << 16 | ((fold_targets[low] + distance) & 0xffff);
+}
+
+size_t eb_char_fold(uint32_t code_point, uint32_t folded[EB_MAX_FOLDED]) {
+    folded[0] = code_point;
+    if (code_point < 128) {
+        if (code_point >= 'A' && code_point <= 'Z')
+            folded[0] += 'a' - 'A';
+        return 1;
+    }
+    if (code_point - HANGUL_FIRST < HANGUL_COUNT)
+        return fold_hangul(code_point - HANGUL_FIRST, folded);
+    const eb_char_class class = eb_char_class_of(code_point);
+    if (class == EB_CHAR_ACCENT || class == EB_CHAR_STARTER_ACCENT)
+        return 0;
+    for (size_t i = 0; i < sizeof fold_several / sizeof fold_several[0] && code_point >= fold_several[0][0]; i++)
+        if (fold_several[i][0] == code_point) {
+            size_t count = 0;
+            while (count < EB_MAX_FOLDED && fold_several[i][1 + count])
+                folded[count] = fold_several[i][1 + count], count++;
+            return count;
+        }
+    folded[0] = fold_single(code_point);
+    return 1;
+}
+
+unsigned eb_char_combining_class(uint32_t code_point) {
+    const size_t count = sizeof combining / sizeof combining[0];
+    if (code_point < combining[0] >> 8)
+        return 0;
+    const uint32_t entry = combining[find_last(combining, count, code_point << 8 | 0xff)];
+    return entry >> 8 == code_point ? entry & 0xff : 0;
+}
+
+uint32_t eb_utf8_read(const uint8_t **at, const uint8_t *end) {
+    const uint8_t *p = *at;
+    const uint32_t first = *p;
+    *at = p + 1;
+    if (first < 0x80)
+        return first;
+    const int more = first >= 0xf0 ? 3 : first >= 0xe0 ? 2 : 1;
+    const uint32_t least = more == 3 ? 0x10000 : more == 2 ? 0x800 : 0x80;
+    if (first < 0xc2 || first > 0xf4 || end - p <= more)
+        return 0xfffd;
+    uint32_t code_point = first & (0x3fu >> more);
+    for (int i = 1; i <= more; i++) {
+        if ((p[i] & 0xc0) != 0x80)
+            return 0xfffd;
+        code_point = code_point << 6 | (p[i] & 0x3fu);
+    }
+    if (code_point < least || code_point > EB_MAX_CODE_POINT || code_point >> 11 == 0xd800 >> 11)
+        return 0xfffd;
+    *at = p + 1 + more;
+    return code_point;
+}
+
+size_t eb_utf8_write(uint32_t code_point, uint8_t *to) {
+    if (code_point < 0x80) {
+        to[0] = (uint8_t)code_point;
+        return 1;
+    }
+    const size_t size = code_point < 0x800 ? 2 : code_point < 0x10000 ? 3 : 4;
+    for (size_t i = size - 1; i > 0; i--, code_point >>= 6)
+        to[i] = (uint8_t)(0x80 | (code_point & 0x3f));
+    to[0] = (uint8_t)((0xf00u >> size & 0xf0u) | code_point);
+    return size;
+}
