@@ -5,6 +5,7 @@ The C kernels and the torch layer must give the same bits.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -47,7 +48,7 @@ def columns(params: HashParams) -> list[slice]:
     for i in range(1, params.max_ngram):
         ends.append(ends[-1] + params.dimension * i // parts)
     ends.append(params.dimension)
-    return [slice(*pair) for pair in zip(ends, ends[1:], strict=False)]
+    return [slice(*pair) for pair in itertools.pairwise(ends)]
 
 
 def hash_embed(tokens: Sequence[bytes], params: HashParams) -> np.ndarray:
@@ -62,7 +63,9 @@ def hash_embed(tokens: Sequence[bytes], params: HashParams) -> np.ndarray:
             if not grams:
                 continue
             residues = _residues(grams, h[part], params)
-            symmetric = np.where(residues > params.modulus // 2, residues - params.modulus, residues)
+            symmetric = np.where(
+                residues > params.modulus // 2, residues - params.modulus, residues
+            )
             total = symmetric.sum(axis=0)
             vector[part] = (2 * total).astype(np.float64) / np.float64(len(grams) * params.modulus)
     return vectors

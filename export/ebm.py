@@ -9,8 +9,8 @@ import numpy as np
 
 from edgebert._native import ffi, lib
 from edgebert.config import ACTIVATIONS, TASKS, ModelConfig
-from edgebert.export.files import write_atomically
 from edgebert.export.spec import ModelSpec
+from edgebert.files import write_atomically
 from edgebert.hash import hash_struct
 
 

@@ -12,8 +12,8 @@ import numpy as np
 
 from edgebert.config import ModelConfig
 from edgebert.errors import MissingPackageError
-from edgebert.export.files import write_atomically
 from edgebert.export.spec import ModelSpec
+from edgebert.files import write_atomically
 from edgebert.metadata import encode_metadata, seal
 from edgebert.version import __version__
 

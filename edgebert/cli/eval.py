@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import time
 from pathlib import Path
 from typing import Any
 
 from edgebert.cli.output import print_json, print_table, thousands
-from edgebert.model import load
 
 EXAMPLES = """examples:
   edgebert eval out/model.ebm --data dev.tsv

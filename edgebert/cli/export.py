@@ -12,8 +12,8 @@ import numpy as np
 from edgebert._native import ffi
 from edgebert.cli.output import print_json, print_table, thousands
 from edgebert.errors import EdgebertError, MissingPackageError
+from edgebert.export import WRITERS, write_model
 
-FORMATS = ("onnx", "ebm")
 DTYPES = ("f32",)
 HASH_BYTES = ffi.sizeof("eb_hash_params")  # all that is left of the embedding table
 TOLERANCE = 1e-4  # float32 logits may differ this much from PyTorch's
@@ -42,8 +42,8 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--to",
         metavar="FORMATS",
-        default=",".join(FORMATS),
-        help=f"comma-separated formats, of {', '.join(FORMATS)} (default: all)",
+        default=",".join(WRITERS),
+        help=f"comma-separated formats, of {', '.join(WRITERS)} (default: all)",
     )
     parser.add_argument(
         "--dtype",
@@ -70,9 +70,9 @@ class Artifact:
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
     formats = args.to.split(",")
-    unknown = [name for name in formats if name not in FORMATS]
+    unknown = [name for name in formats if name not in WRITERS]
     if unknown:
-        raise EdgebertError(f"unknown format {unknown[0]!r}: --to takes {', '.join(FORMATS)}")
+        raise EdgebertError(f"unknown format {unknown[0]!r}: --to takes {', '.join(WRITERS)}")
     artifacts = export(Path(args.checkpoint), Path(args.output), formats)
     if args.json:
         print_json([{**vars(a), "path": str(a.path), "hash": HASH_BYTES} for a in artifacts])
@@ -93,7 +93,6 @@ def run(args: argparse.Namespace) -> int:
 def export(checkpoint_path: Path, output: Path, formats: list[str]) -> list[Artifact]:
     """Write one artifact for each format and check it."""
     try:
-        from edgebert.export import WRITERS
         from edgebert.export.checkpoint import read_checkpoint
         from edgebert.export.spec import ModelSpec
     except ImportError as error:
@@ -106,7 +105,7 @@ def export(checkpoint_path: Path, output: Path, formats: list[str]) -> list[Arti
     artifacts = []
     for name in formats:
         path = output / f"{checkpoint_path.resolve().stem}.{name}"
-        WRITERS[name](spec, path)
+        write_model(spec, path)
         difference, note = _difference(path, checkpoint.probe)
         artifacts.append(
             Artifact(
