@@ -74,11 +74,11 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
         return _read_torch_file(path)
     except LearnedTableError as error:
         raise ModelError(
-            f"{path}: {error}; to keep the encoder and train it behind the hash embedding: "
+            f"{path}: {error}; to keep the encoder and train it behind the hash instead: "
             f"edgebert train --init {path} --data train.tsv -o model.pt"
         ) from error
     except ModelError as error:
-        raise ModelError(f"{path}: {error}") from error
+        raise ModelError(f"{path}: {' '.join(str(error).split())}") from error  # one line
     except OSError as error:
         raise ModelError(f"{path}: cannot be read: {error.strerror}") from error
 

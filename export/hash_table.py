@@ -8,7 +8,7 @@ import numpy as np
 
 from edgebert.config import HashParams
 from edgebert.errors import ModelError
-from edgebert.hash_reference import hash_embedding
+from edgebert.hash import HashEmbedding
 
 _ROWS_AT_ONCE = 1024
 
@@ -36,10 +36,10 @@ def check_table(table: np.ndarray, vocabulary: Any, params: HashParams) -> None:
             f"its word embeddings have shape {table.shape}, the hash of its vocabulary "
             f"{(len(vocabulary), params.dimension)}"
         )
+    embed = HashEmbedding(params)
     for start in range(0, len(table), _ROWS_AT_ONCE):
-        rows = table[start : start + _ROWS_AT_ONCE]
-        tokens = [entry.encode() for entry in vocabulary[start : start + _ROWS_AT_ONCE]]
-        different = (rows != hash_embedding(tokens, params).astype(table.dtype)).any(axis=1)
+        rows = slice(start, start + _ROWS_AT_ONCE)
+        different = (table[rows] != embed(vocabulary[rows]).astype(table.dtype)).any(axis=1)
         if different.any():
             entry = vocabulary[start + int(different.argmax())]
             raise LearnedTableError(

@@ -97,7 +97,7 @@ class _Machine:
         self.memo: dict[int, Any] = {}
 
     def result(self) -> Any:
-        value = self.stack.pop()
+        value = self._pop(1)[0]
         if self.stack:
             _refuse("leaves values behind")
         return value

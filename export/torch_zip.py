@@ -11,7 +11,7 @@ import numpy as np
 
 from edgebert.errors import ModelError
 from edgebert.export.dtypes import from_bytes, item_size
-from edgebert.export.torch_pickle import MAX_BYTES, StoredTensor, read_pickle
+from edgebert.export.torch_pickle import MAX_BYTES, Storage, StoredTensor, read_pickle
 
 _ZIP = b"PK\x03\x04"
 _LEGACY_PICKLE = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."  # torch's magic number, pickled
@@ -30,7 +30,6 @@ class TorchFile:
 
     def __init__(self, path: Path) -> None:
         """Open and check the file; ModelError if it is not one or is damaged."""
-        self._file_size = path.stat().st_size
         with path.open("rb") as file:
             _check_kind(file.read(512))
         try:
@@ -41,7 +40,8 @@ class TorchFile:
             ) from error
         try:
             self._root = self._find_root()
-            self._unread = self._file_size  # entries that overlap could add up to more
+            self._unread = path.stat().st_size  # entries that overlap could add up to more
+            self._storages: dict[Storage, np.ndarray] = {}
             byte_order = f"{self._root}byteorder"
             if byte_order in self._zip.namelist() and self._read(byte_order, 16) != b"little":
                 raise ModelError("the file was saved on a big-endian machine")
@@ -63,12 +63,7 @@ class TorchFile:
 
     def array(self, tensor: StoredTensor) -> np.ndarray:
         """The tensor's values, C-contiguous; bfloat16 becomes float32, exactly."""
-        storage = tensor.storage
-        size = storage.size * item_size(storage.dtype)
-        data = self._read(f"{self._root}data/{storage.key}", size)
-        if len(data) != size:
-            raise ModelError(f"the file is damaged: storage {storage.key} has a wrong size")
-        values = from_bytes(data, storage.dtype)[tensor.offset :]
+        values = self._storage(tensor.storage)[tensor.offset :]
         # A dimension of 1 is never stepped along, and its stride may be any number.
         strides = [
             stride * values.itemsize if n > 1 else 0
@@ -76,6 +71,16 @@ class TorchFile:
         ]
         view = np.lib.stride_tricks.as_strided(values, tensor.shape, strides, writeable=False)
         return np.ascontiguousarray(view).reshape(tensor.shape)
+
+    def _storage(self, storage: Storage) -> np.ndarray:
+        """All elements of a storage, which several tensors may share."""
+        if storage not in self._storages:
+            size = storage.size * item_size(storage.dtype)
+            data = self._read(f"{self._root}data/{storage.key}", size)
+            if len(data) != size:
+                raise ModelError(f"the file is damaged: storage {storage.key} has a wrong size")
+            self._storages[storage] = from_bytes(data, storage.dtype)
+        return self._storages[storage]
 
     def _find_root(self) -> str:
         names = self._zip.namelist()
