@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from edgebert.cli.output import print_json, print_table, thousands
+from edgebert.evaluate import evaluate
 
 EXAMPLES = """examples:
   edgebert eval out/model.ebm --data dev.tsv

@@ -1,0 +1,1 @@
+"""Training; the only part of edgebert that imports torch (``edgebert[train]``)."""
