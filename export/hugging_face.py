@@ -113,7 +113,7 @@ def _safetensors(path: Path, checksum: object) -> dict[str, np.ndarray]:
     if checksum is not None and checksum != f"{zlib.crc32(data):08x}":
         raise ModelError(f"{path.name} is damaged, or changed since config.json was written")
     try:
-        tensors = safetensors.deserialize(data)
+        tensors = safetensors.deserialize(data)  # type: ignore[no-untyped-call]
     except safetensors.SafetensorError as error:
         raise ModelError(f"{path.name} is damaged: {error}") from error
     try:

@@ -6,7 +6,9 @@ the rest when it loads the file: bias and GELU, scale and product, product and T
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -204,11 +206,11 @@ class _Graph:
             self.constants[name] = numpy_helper.from_array(np.asarray(values), name)
         return name
 
-    def node(self, operator: str, inputs: list[str], name: str, **attributes: object) -> str:
+    def node(self, operator: str, inputs: list[str], name: str, **attributes: Any) -> str:
         """A node with one output, which has the node's name."""
         self.nodes.append(helper.make_node(operator, inputs, [name], name, **attributes))
         return name
 
 
-def _value(name: str, kind: int, shape: list[str | int]) -> onnx.ValueInfoProto:
+def _value(name: str, kind: int, shape: Sequence[str | int]) -> onnx.ValueInfoProto:
     return helper.make_tensor_value_info(name, kind, shape)

@@ -95,7 +95,7 @@ def test_the_graph_gives_what_transformers_gives(name: str) -> None:
         for onnx_session in sessions:
             found_logits, found_pooled = onnx_session.run(["logits", "pooled"], feeds)
             np.testing.assert_allclose(found_pooled, pooled, atol=1e-5, rtol=0)
-            np.testing.assert_allclose(found_logits, logits, atol=1e-5, rtol=1e-5)
+            np.testing.assert_allclose(found_logits, logits, atol=1e-5, rtol=0)
 
 
 @pytest.fixture(scope="module")
