@@ -44,6 +44,12 @@ ffibuilder.set_source(
     sources=sorted(relative(path) for path in [*CSRC.glob("*.c"), *CSRC.glob("kernels/*.c")]),
     depends=sorted(relative(path) for path in CSRC.rglob("*.h")),
     include_dirs=[relative(CSRC / "include"), relative(CSRC)],
-    extra_compile_args=["-std=c99", "-O3", "-fno-math-errno", "-fno-trapping-math", "-fvisibility=hidden"],
+    extra_compile_args=[
+        "-std=c99",
+        "-O3",
+        "-fno-math-errno",
+        "-fno-trapping-math",
+        "-fvisibility=hidden",
+    ],
     py_limited_api=True,
 )

@@ -110,9 +110,7 @@ class Model:
         return self.tokenizer.tokenize(text)
 
     def _sequences(self, texts: Sequence[Text]) -> Sequences:
-        sequences = from_texts(
-            self.tokenizer, texts, self.max_tokens, self.config.type_vocab_size
-        )
+        sequences = from_texts(self.tokenizer, texts, self.max_tokens, self.config.type_vocab_size)
         num_cut = sum(n > 0 for n in sequences.num_dropped)
         if num_cut:
             warnings.warn(
@@ -151,7 +149,7 @@ class Model:
 
 def _as_batch(texts: Text | Iterable[Text]) -> tuple[bool, list[Text]]:
     """(is it a single text, the list of texts), with wrong types refused."""
-    single = isinstance(texts, str) or _is_pair(texts)
+    single = isinstance(texts, str) or _is_pair(texts) or not isinstance(texts, Iterable)
     batch = [texts] if single else list(texts)  # type: ignore[list-item, arg-type]
     for text in batch:
         if not isinstance(text, str) and not _is_pair(text):

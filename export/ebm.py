@@ -36,7 +36,8 @@ def ebm_bytes(spec: ModelSpec) -> bytes:
     label_spans = file.append(_struct("eb_span[]", labels))
     tensors = []
     for weight in spec.weights:
-        values = np.atleast_2d(weight.values.T).astype("<f4")
+        is_matrix = weight.role.endswith("_weight")  # [out, in] in PyTorch, [in, out] in the file
+        values = np.atleast_2d(weight.values.T if is_matrix else weight.values).astype("<f4")
         tensors.append(
             {
                 "role": getattr(lib, f"EB_{weight.role.upper()}"),

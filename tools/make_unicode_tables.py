@@ -123,7 +123,9 @@ def main() -> None:
     array("uint8_t", "fold_shapes", shapes)
     array("uint16_t", "fold_targets", targets, "0x{:x}")
     print("\n/* For planes 0 to 2: index of the first run, and the planes that folds lie in. */")
-    print("static const struct {\n    uint16_t first;\n    uint8_t targets[2];\n} fold_planes[] = {")
+    print(
+        "static const struct {\n    uint16_t first;\n    uint8_t targets[2];\n} fold_planes[] = {"
+    )
     for first, *target in planes:
         print(f"    {{{first}, {{{target[0]}, {target[1]}}}}},")
     print(f"    {{{len(keys)}, {{0, 0}}}},\n}};")
@@ -135,8 +137,12 @@ def main() -> None:
     print("};")
 
     marks = [c for c in CODE_POINTS if classes[c] == LETTER and unicodedata.combining(chr(c))]
-    print("\n/* code point << 8 | canonical combining class, of those that are no accents. */", end="")
-    array("uint32_t", "combining", (c << 8 | unicodedata.combining(chr(c)) for c in marks), "0x{:x}")
+    print(
+        "\n/* code point << 8 | canonical combining class, of those that are no accents. */", end=""
+    )
+    array(
+        "uint32_t", "combining", (c << 8 | unicodedata.combining(chr(c)) for c in marks), "0x{:x}"
+    )
     print("\n#endif")
 
 
