@@ -1,7 +1,8 @@
 #include "vocabulary.h"
 
 #define HEADER_SIZE 16
-#define CODES_SIZE 512 /* also the room behind the edges in which the last one may seem to go on */
+#define CODES_SIZE 512 /* also the room behind the edges in which the last one may seem to go on   \
+                        */
 #define SHARED_SIZE 3  /* of one entry */
 #define ESCAPE 255     /* this code is followed by the edge's kind and label */
 
@@ -55,8 +56,8 @@ static size_t child_of(const eb_vocabulary *vocabulary, unsigned kind, size_t at
     return behind + (read_u24(operand) & ((1u << 8 * size) - 1));
 }
 
-size_t eb_vocabulary_longest(const eb_vocabulary *vocabulary, int continuation,
-                             const uint8_t *word, size_t size) {
+size_t eb_vocabulary_longest(const eb_vocabulary *vocabulary, int continuation, const uint8_t *word,
+                             size_t size) {
     const uint8_t *edges = vocabulary->edges, *codes = vocabulary->codes;
     size_t at = vocabulary->roots[continuation != 0], longest = 0;
     for (size_t i = 0; i < size; i++) {

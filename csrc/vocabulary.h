@@ -20,8 +20,8 @@ eb_status eb_vocabulary_open(const uint8_t *data, size_t size, eb_vocabulary *vo
 
 /* Bytes of the longest piece that word begins with, 0 if there is none. continuation: 1 to search
  * the pieces marked "##", whose marks are not part of word. */
-size_t eb_vocabulary_longest(const eb_vocabulary *vocabulary, int continuation,
-                             const uint8_t *word, size_t size);
+size_t eb_vocabulary_longest(const eb_vocabulary *vocabulary, int continuation, const uint8_t *word,
+                             size_t size);
 
 /* 1 if the vocabulary has the piece, else 0. */
 int eb_vocabulary_has(const eb_vocabulary *vocabulary, int continuation, const uint8_t *piece,
