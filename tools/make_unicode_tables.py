@@ -3,9 +3,9 @@
     python tools/make_unicode_tables.py > csrc/unicode_tables.h
 
 The oracle is the package ``tokenizers`` itself, asked about every code point, so the tables are
-its behaviour by construction (its Unicode version included). Only the combining classes, which
-order marks within a run, come from Python's unicodedata: normalised text stays normalised in
-every later version of Unicode.
+its behaviour by construction (its Unicode version included). Only the numbers of the combining
+classes, which order marks within a run, come from Python's unicodedata, for the marks that the
+oracle orders: they are the same in every version of Unicode that has the mark.
 """
 
 from __future__ import annotations
@@ -19,10 +19,20 @@ from tokenizers import normalizers, pre_tokenizers
 CODE_POINTS = [c for c in range(0x110000) if not 0xD800 <= c <= 0xDFFF]
 HANGUL = range(0xAC00, 0xAC00 + 11172)
 LETTER, REMOVED, SPACE, PUNCTUATION, CJK, ACCENT, STARTER_ACCENT = range(7)  # eb_char_class
+LOWEST_MARK, HIGHEST_MARK = "\u0334", "\u0345"  # of combining classes 1 and 240
 
 cased = normalizers.BertNormalizer(lowercase=False)
 uncased = normalizers.BertNormalizer(lowercase=True)
 pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+nfd = normalizers.NFD()
+
+
+def combining_class(code_point: int) -> int:
+    """Canonical combining class; 0 for the marks that are newer than the oracle's Unicode."""
+    char = chr(code_point)
+    number = unicodedata.combining(char)
+    unordered = (char + LOWEST_MARK, HIGHEST_MARK + char)
+    return number if number and any(nfd.normalize_str(s) != s for s in unordered) else 0
 
 
 def class_of(code_point: int) -> int:
@@ -38,7 +48,7 @@ def class_of(code_point: int) -> int:
     if pieces > 1:
         return {2: SPACE, 3: PUNCTUATION}[pieces]
     if not uncased.normalize_str(char):
-        return ACCENT if unicodedata.combining(char) else STARTER_ACCENT
+        return ACCENT if combining_class(code_point) else STARTER_ACCENT
     return LETTER
 
 
@@ -136,13 +146,11 @@ def main() -> None:
         print("    {" + ", ".join(f"{x:#x}" for x in [c, *f, 0][:4]) + "},")
     print("};")
 
-    marks = [c for c in CODE_POINTS if classes[c] == LETTER and unicodedata.combining(chr(c))]
-    print(
-        "\n/* code point << 8 | canonical combining class, of those that are no accents. */", end=""
-    )
-    array(
-        "uint32_t", "combining", (c << 8 | unicodedata.combining(chr(c)) for c in marks), "0x{:x}"
-    )
+    marks = [
+        (c, number) for c in CODE_POINTS if classes[c] == LETTER and (number := combining_class(c))
+    ]
+    print("\n/* code point << 8 | combining class, of those that are no accents. */", end="")
+    array("uint32_t", "combining", (c << 8 | k for c, k in marks), "0x{:x}")
     print("\n#endif")
 
 
