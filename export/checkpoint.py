@@ -73,9 +73,10 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
             return read_folder(path)
         return _read_torch_file(path)
     except LearnedTableError as error:
+        first = "" if path.is_dir() else "save it as a folder, model.save_pretrained('DIR'), and "
         raise ModelError(
-            f"{path}: {error}; to keep the encoder and train it behind the hash instead: "
-            f"edgebert train --init {path} --data train.tsv -o model.pt"
+            f"{path}: {error}; to keep its encoder, {first}train it behind the hash instead: "
+            f"edgebert train --init {path if path.is_dir() else 'DIR'} --data train.tsv -o model.pt"
         ) from error
     except ModelError as error:
         raise ModelError(f"{path}: {' '.join(str(error).split())}") from error  # one line

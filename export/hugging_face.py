@@ -23,7 +23,7 @@ from edgebert.export.checkpoint import Checkpoint, checked_state
 from edgebert.export.dtypes import from_bytes
 from edgebert.export.hash_table import LearnedTableError, check_table
 from edgebert.export.roles import WORD_EMBEDDINGS
-from edgebert.export.vocabulary import build_tokenizer
+from edgebert.export.vocabulary import build_tokenizer, read_vocab_txt
 
 # Names that ModelConfig and BertConfig share.
 _SHARED = (
@@ -94,12 +94,12 @@ def _json(path: Path) -> dict[str, Any]:
 
 
 def _vocabulary(path: Path) -> list[str]:
-    """Entry i is line i, as Hugging Face reads it."""
     try:
-        text = _read(path).decode()
+        return read_vocab_txt(path)
+    except FileNotFoundError as error:
+        raise ModelError(f"the folder has no {path.name}") from error
     except UnicodeDecodeError as error:
         raise ModelError(f"{path.name} is not UTF-8: {error}") from error
-    return text.replace("\r\n", "\n").removesuffix("\n").split("\n")
 
 
 def _safetensors(path: Path, checksum: object) -> dict[str, np.ndarray]:
@@ -128,7 +128,9 @@ def _safetensors(path: Path, checksum: object) -> dict[str, np.ndarray]:
 def _tokenizer(folder: Path, extra: dict[str, Any], vocabulary: list[str]) -> bytes:
     options = folder / "tokenizer_config.json"
     lowercase = _json(options).get("do_lower_case", True) if options.exists() else True
-    return build_tokenizer(extra.get("tokenizer"), vocabulary, lowercase)
+    if type(lowercase) is not bool:
+        raise ModelError(f"the do_lower_case of its {options.name} is neither true nor false")
+    return build_tokenizer(extra.get("tokenizer", "wordpiece"), vocabulary, lowercase)
 
 
 def _read(path: Path) -> bytes:

@@ -150,6 +150,22 @@ def test_a_learned_table_is_refused_with_the_way_out(folder: Path, row: int) -> 
     assert f"edgebert train --init {folder} --data train.tsv -o model.pt" in message
 
 
+def test_a_table_in_a_pt_file_is_checked_as_well(tmp_path: Path, tiny: Checkpoint) -> None:
+    torch = pytest.importorskip("torch", reason="needs PyTorch to write files")
+    path = tmp_path / "m.pt"
+    content = torch.load(TINY, weights_only=True)
+    table = torch.tensor(HashEmbedding(tiny.config.hash)(VOCABULARY))
+    content["state_dict"][WORD_EMBEDDINGS] = table
+    torch.save({**content, "vocabulary": VOCABULARY}, path)
+    assert same(read_checkpoint(path), tiny)
+    torch.save(content, path)
+    assert "no vocabulary to check them with" in refused(path)
+    table[2, 0] += 1e-6
+    torch.save({**content, "vocabulary": VOCABULARY}, path)
+    assert "save_pretrained('DIR'), and train it" in refused(path)
+    assert "edgebert train --init DIR --data train.tsv -o model.pt" in refused(path)
+
+
 def test_a_table_of_another_hash_is_refused(folder: Path, tiny: Checkpoint) -> None:
     other = replace(tiny.config, hash=replace(tiny.config.hash, seed=43))
     write_folder(folder.parent / "other", replace(tiny, config=other))
@@ -203,7 +219,8 @@ def test_a_wrong_weight_is_named(
         ({"id2label": {"1": "a"}}, "id2label"),
         ({"id2label": {"0": "a", "1": ["b"]}}, "labels must be"),
         ({"problem_type": "multi_label_classification"}, "several labels"),
-        ({"edgebert": {"hash": {"family": "sha"}, "tokenizer": "word"}}, "hash"),
+        ({"edgebert": {"hash": {"family": "sha"}, "tokenizer": "word"}}, "hash family"),
+        ({"edgebert": {"hash": {"dimension": 8}, "tokenizer": "bytes"}}, "unknown tokenizer 'bytes'"),
     ],
 )
 def test_a_config_that_edgebert_cannot_run_is_refused(
