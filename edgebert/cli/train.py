@@ -1,0 +1,197 @@
+"""``edgebert train``: labelled text becomes a checkpoint."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgebert.cli.output import print_json
+from edgebert.config import HASH_FAMILIES, TASKS, ModelConfig
+from edgebert.errors import DataError, EdgebertError, MissingPackageError
+from edgebert.metrics import METRICS
+from edgebert.tokenizer import KINDS, Tokenizer
+from edgebert.train.presets import PRESETS
+
+if TYPE_CHECKING:
+    from edgebert.train.finetune import Epoch
+
+EXAMPLES = """examples:
+  edgebert train --preset uno --data train.tsv --dev dev.tsv -o model.pt
+  edgebert train --preset nano --tokenizer word --data train.tsv --dev dev.tsv -o model.pt
+  edgebert train --preset tiny --init bert-tiny/ --lr 3e-4 --data t.tsv --dev d.tsv -o model.pt
+
+TSV: a header line, then text<TAB>label (pairs: text<TAB>text_b<TAB>label). Labels that are numbers
+with decimal points make it a regression. After an interruption the same command goes on from the
+last finished epoch.
+"""
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add this command to the command line."""
+    parser = subparsers.add_parser(
+        "train",
+        help="train a model on labelled texts",
+        description="Train a BERT classifier or regressor whose word embeddings are the hash.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--preset", choices=PRESETS, default="uno", help="size of the model (default: uno)")
+    add("--data", metavar="TSV", type=Path, required=True, help="texts to train on")
+    add("--dev", metavar="TSV", type=Path, required=True, help="texts to choose the best epoch by")
+    add("-o", "--output", metavar="FILE", type=Path, required=True, help="checkpoint to write")
+    add(
+        "--init",
+        metavar="PATH",
+        type=Path,
+        help="start from the encoder of a model.pt, a Hugging Face folder or an .npz",
+    )
+    add("--task", choices=TASKS, help="default: by the labels")
+    add(
+        "--metric",
+        choices=[*METRICS["classification"], *METRICS["regression"]],
+        help="which decides the best epoch (default: accuracy, pearson)",
+    )
+
+    group = parser.add_argument_group("recipe")
+    add = group.add_argument
+    add("--epochs", type=_positive, default=10, metavar="N", help="default: %(default)s")
+    add("--batch-size", type=_positive, default=128, metavar="N", help="default: %(default)s")
+    add("--lr", type=float, default=2e-3, help="peak learning rate (default: %(default)s)")
+    add(
+        "--warmup",
+        type=_share,
+        default=0.1,
+        metavar="SHARE",
+        help="share of the steps in which the learning rate rises (default: %(default)s)",
+    )
+    add("--weight-decay", type=_share, default=0.05, metavar="X", help="default: %(default)s")
+    add("--dropout", type=_share, default=0.1, metavar="SHARE", help="default: %(default)s")
+    add("--label-smoothing", type=_share, default=0.0, metavar="SHARE", help="default: %(default)s")
+    add(
+        "--patience",
+        type=_positive,
+        default=5,
+        metavar="N",
+        help="stop after N epochs that were not better (default: %(default)s)",
+    )
+    add("--seed", type=int, default=0, metavar="N", help="default: %(default)s")
+
+    group = parser.add_argument_group("tokens and hash")
+    add = group.add_argument
+    add("--tokenizer", choices=KINDS, default="wordpiece", help="default: %(default)s")
+    add(
+        "--vocab",
+        metavar="FILE",
+        type=Path,
+        help="WordPiece vocabulary, a piece on each line (default: BERT's uncased English)",
+    )
+    add("--cased", action="store_true", help="keep case and accents (with --vocab or word)")
+    add(
+        "--max-tokens",
+        type=_positive,
+        metavar="N",
+        help="longest input; the model has as many positions (default: the preset's)",
+    )
+    add("--hash", choices=HASH_FAMILIES, default="poly", help="family (default: %(default)s)")
+    add("--ngram", type=_positive, default=3, metavar="N", help="longest n-gram (default: 3)")
+
+    add = parser.add_argument
+    add("--threads", type=_positive, metavar="N", help="CPU threads (default: all cores)")
+    add("--no-resume", action="store_true", help="start over instead of going on")
+    add("--json", action="store_true", help="print one JSON document")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the command."""
+    try:
+        import torch
+
+        from edgebert.train.finetune import Recipe
+        from edgebert.train.run import Job, train
+    except ImportError as error:
+        raise MissingPackageError(
+            f"training needs the package {error.name}: pip install 'edgebert[train]'"
+        ) from error
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    recipe = Recipe(
+        **{field.name: getattr(args, field.name) for field in dataclasses.fields(Recipe)}
+    )
+    job = Job(
+        config=_config(args),
+        tokenizer=_tokenizer(args),
+        train=args.data,
+        dev=args.dev,
+        output=args.output,
+        recipe=recipe,
+        task=args.task,
+        metric=args.metric,
+        init=args.init,
+        resume=not args.no_resume,
+    )
+    log = sys.stderr if args.json else sys.stdout
+    document = train(
+        job,
+        lambda epoch: print(_line(epoch, recipe.epochs), file=log, flush=True),
+        lambda line: print(line, file=log, flush=True),
+    )
+    if args.json:
+        print_json(document)
+    else:
+        scores = ", ".join(f"{name} {value:.4f}" for name, value in document["dev"].items())
+        print(f"{args.output}: epoch {document['best_epoch']}, dev {scores}")
+    return 0
+
+
+def _config(args: argparse.Namespace) -> ModelConfig:
+    preset = PRESETS[args.preset]
+    return dataclasses.replace(
+        preset,
+        max_position_embeddings=args.max_tokens or preset.max_position_embeddings,
+        hash=dataclasses.replace(preset.hash, family=args.hash, max_ngram=args.ngram),
+    )
+
+
+def _tokenizer(args: argparse.Namespace) -> Tokenizer:
+    if args.tokenizer == "word":
+        if args.vocab:
+            raise EdgebertError("--vocab goes with --tokenizer wordpiece: words have no vocabulary")
+        return Tokenizer.word(lowercase=not args.cased)
+    if args.vocab is None:
+        if args.cased:
+            raise EdgebertError("--cased needs --vocab FILE with a cased vocabulary")
+        return Tokenizer.wordpiece()
+    from edgebert.export.vocabulary import build_tokenizer
+
+    try:
+        pieces = args.vocab.read_text(encoding="utf-8").removesuffix("\n").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{args.vocab}: cannot be read: {error}") from error
+    return Tokenizer(build_tokenizer("wordpiece", pieces, not args.cased))
+
+
+def _line(epoch: Epoch, epochs: int) -> str:
+    scores = "  ".join(f"{name} {value:.4f}" for name, value in epoch.scores.items())
+    best = "  best" if epoch.best else ""
+    return (
+        f"epoch {epoch.number:{len(str(epochs))}}/{epochs}  loss {epoch.loss:.4f}  dev {scores}  "
+        f"{epoch.seconds:.0f} s{best}"
+    )
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
+    return value
+
+
+def _share(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not from 0 to below 1")
+    return value

@@ -1,0 +1,85 @@
+"""Writes ``model.pt`` and reads it back into PyTorch.
+
+The file is one ``torch.save`` of plain types, for ``torch.load(weights_only=True)``; it holds no
+embedding table. :mod:`edgebert.export.checkpoint` reads it without torch.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import BertForSequenceClassification
+
+from edgebert.config import ModelConfig
+from edgebert.export.checkpoint import FORMAT_VERSION, read_checkpoint
+from edgebert.export.roles import state_shapes
+from edgebert.files import replacing
+from edgebert.sequence import Text
+from edgebert.tokenizer import Tokenizer
+from edgebert.train.bert import build
+
+
+def save_atomically(content: Any, path: Path) -> None:
+    """``torch.save``, such that ``path`` is never half a file."""
+    with replacing(path) as temporary:
+        torch.save(content, temporary)
+
+
+def save(
+    path: Path,
+    config: ModelConfig,
+    state: Mapping[str, Tensor],
+    tokenizer: Tokenizer,
+    probe_texts: Sequence[Text],
+    probe_logits: Tensor,
+    training: Mapping[str, Any],
+) -> None:
+    """Write a checkpoint.
+
+    Args:
+        path: file to write.
+        config: shape, labels and hash.
+        state: the model's state dict; what is not a weight of the config is left out.
+        tokenizer: the tokenizer that it was trained with.
+        probe_texts: texts, or pairs, to compare exports by.
+        probe_logits: what the model answers to them, float32 [len(probe_texts), num_labels].
+        training: plain facts of how it was trained.
+    """
+    content = {
+        "edgebert": FORMAT_VERSION,
+        "config": config.to_dict(),
+        "state_dict": {
+            # clone: a view would take its whole storage into the file
+            name: state[name].detach().to("cpu", torch.float32).clone()
+            for name in state_shapes(config)
+        },
+        "tokenizer": torch.frombuffer(bytearray(tokenizer.blob), dtype=torch.uint8),
+        "probe": {
+            "texts": [text if isinstance(text, str) else list(text) for text in probe_texts],
+            "logits": probe_logits.to("cpu", torch.float32).clone(),
+        },
+        "training": dict(training),
+    }
+    save_atomically(content, path)
+
+
+def load_torch(
+    path: str | os.PathLike[str],
+) -> tuple[BertForSequenceClassification, ModelConfig, Tokenizer]:
+    """Read a checkpoint into PyTorch, in evaluation mode.
+
+    Its vocabulary is empty: :func:`edgebert.train.bert.logits` fills it for the texts at hand.
+
+    Raises:
+        ModelError: the file is not a checkpoint of ours, or damaged.
+    """
+    checkpoint = read_checkpoint(path)
+    model = build(checkpoint.config)
+    state = {name: torch.from_numpy(values) for name, values in checkpoint.state.items()}
+    model.load_state_dict(state, strict=False)  # read_checkpoint has seen to names and shapes
+    return model.eval(), checkpoint.config, Tokenizer(checkpoint.tokenizer)

@@ -1,0 +1,227 @@
+"""Fine-tuning: the loop, what it remembers between interruptions, and what it returns.
+
+Every epoch draws its random numbers from (seed, epoch) alone. So an interrupted run that goes on
+from its last finished epoch ends with the same weights as one that was never interrupted.
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+from tqdm.auto import tqdm
+from transformers import BertForSequenceClassification, get_linear_schedule_with_warmup
+
+from edgebert.export.roles import WORD_EMBEDDINGS
+from edgebert.train.bert import Encoded, collate, predict
+from edgebert.train.checkpoint import save_atomically
+
+BUCKET = 50  # batches that are sorted by length together
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to train.
+
+    Attributes:
+        epochs: most passes over the data.
+        batch_size: examples in a step.
+        lr: learning rate at its peak (AdamW).
+        warmup: share of all steps in which the learning rate rises; then it falls to 0.
+        weight_decay: of matrices; biases and LayerNorm have none.
+        dropout: of hidden states and attention.
+        label_smoothing: 0 to below 1; classification only.
+        patience: epochs without a better score after which to stop.
+        seed: of weights, order and dropout.
+    """
+
+    epochs: int
+    batch_size: int
+    lr: float
+    warmup: float
+    weight_decay: float
+    dropout: float
+    label_smoothing: float
+    patience: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One pass over the data: mean loss, scores on dev, and whether they are the best so far."""
+
+    number: int
+    loss: float
+    scores: dict[str, float]
+    best: bool
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The weights of the best epoch, without the table, and how all went."""
+
+    state: dict[str, Tensor]
+    best: Epoch
+    epochs: list[Epoch]
+
+
+def finetune(
+    model: BertForSequenceClassification,
+    inputs: list[Encoded],
+    targets: Tensor,
+    dev: list[Encoded],
+    judge: Callable[[Tensor], dict[str, float]],
+    metric: str,
+    recipe: Recipe,
+    pad: int,
+    memory: Path,
+    fingerprint: str,
+    report: Callable[[Epoch], None],
+) -> Outcome:
+    """Train ``model`` and keep the epoch that is best on dev.
+
+    What is judged and kept is the moving average of the weights over about an epoch of steps.
+
+    Args:
+        model: is changed. Its word embeddings stay as they are.
+        inputs: to train on.
+        targets: int64 [len(inputs)] for classes, float32 for numbers.
+        dev: inputs to judge by.
+        judge: from dev logits, float32 [len(dev), num_labels], to scores.
+        metric: the score that decides.
+        recipe: how to train.
+        pad: token id for padding.
+        memory: file to remember the last finished epoch in; the caller removes it in the end.
+        fingerprint: of everything that the result depends on. A memory with another is ignored.
+        report: called after every epoch, also for those that were remembered.
+    """
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(
+        [
+            {"params": [p for p in parameters if p.ndim > 1], "weight_decay": recipe.weight_decay},
+            {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
+        ],
+        lr=recipe.lr,
+    )
+    steps = -(-len(inputs) // recipe.batch_size)
+    total = steps * recipe.epochs
+    schedule = get_linear_schedule_with_warmup(optimizer, int(recipe.warmup * total), total)
+    judged = copy.deepcopy(model).requires_grad_(False)
+
+    epochs: list[Epoch] = []
+    best_state: dict[str, Tensor] = {}
+    remembered = _remember(memory, fingerprint)
+    if remembered:
+        model.load_state_dict(remembered["model"], strict=False)  # without the table
+        judged.load_state_dict(remembered["judged"], strict=False)
+        optimizer.load_state_dict(remembered["optimizer"])
+        schedule.load_state_dict(remembered["schedule"])
+        best_state = remembered["best_state"]
+        epochs = [Epoch(**epoch) for epoch in remembered["epochs"]]
+        for epoch in epochs:
+            report(epoch)
+
+    while not _finished(epochs, recipe):
+        number = len(epochs) + 1
+        start = time.perf_counter()
+        torch.manual_seed(recipe.seed * 1_000_003 + number)
+        model.train()
+        losses = []
+        batches = _batches(inputs, recipe.batch_size)
+        for rows in tqdm(batches, f"epoch {number}", leave=False, disable=None):
+            batch = collate([inputs[i] for i in rows], pad)
+            logits = model(**{k: v.to(model.device) for k, v in batch.items()}).logits
+            loss = _loss(logits, targets[rows].to(model.device), recipe.label_smoothing)
+            optimizer.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+            optimizer.step()
+            schedule.step()
+            window = min(1 + schedule.last_epoch / 10, steps)  # short at first, to forget the start
+            _move_towards(model, judged, 1 / window)
+            losses.append(loss.item())
+        scores = judge(predict(judged, dev, pad))
+        best = not epochs or scores[metric] > max(epoch.scores[metric] for epoch in epochs)
+        if best:
+            best_state = {name: values.clone() for name, values in _weights(judged).items()}
+        epochs.append(
+            Epoch(number, sum(losses) / len(losses), scores, best, time.perf_counter() - start)
+        )
+        save_atomically(
+            {
+                "fingerprint": fingerprint,
+                "model": _weights(model),
+                "judged": _weights(judged),
+                "optimizer": optimizer.state_dict(),
+                "schedule": schedule.state_dict(),
+                "best_state": best_state,
+                "epochs": [vars(epoch) for epoch in epochs],
+            },
+            memory,
+        )
+        report(epochs[-1])
+    return Outcome(best_state, _best(epochs), epochs)
+
+
+@torch.no_grad()
+def _move_towards(
+    model: BertForSequenceClassification, average: BertForSequenceClassification, weight: float
+) -> None:
+    for new, mean in zip(model.parameters(), average.parameters(), strict=True):
+        if new.requires_grad:
+            mean.lerp_(new, weight)
+
+
+def _weights(model: BertForSequenceClassification) -> dict[str, Tensor]:
+    """The state dict without the table, which follows from the vocabulary."""
+    state: dict[str, Tensor] = model.state_dict()
+    return {name: values for name, values in state.items() if name != WORD_EMBEDDINGS}
+
+
+def _remember(memory: Path, fingerprint: str) -> dict[str, Any] | None:
+    """What an interrupted run of the same command left; None if there is nothing of use."""
+    if not memory.exists():
+        return None
+    try:
+        content = torch.load(memory, weights_only=True)
+    except Exception:  # torch raises many kinds for a damaged file; then we start over
+        return None
+    return content if content.get("fingerprint") == fingerprint else None
+
+
+def _finished(epochs: list[Epoch], recipe: Recipe) -> bool:
+    if not epochs:
+        return False
+    waited = len(epochs) - _best(epochs).number
+    return len(epochs) >= recipe.epochs or waited >= recipe.patience
+
+
+def _best(epochs: list[Epoch]) -> Epoch:
+    return [epoch for epoch in epochs if epoch.best][-1]
+
+
+def _batches(inputs: list[Encoded], batch_size: int) -> list[list[int]]:
+    """All rows in random order, in batches of like length, so that little is padded."""
+
+    def chunks(rows: list[int], size: int) -> Iterator[list[int]]:
+        return (rows[start : start + size] for start in range(0, len(rows), size))
+
+    batches = []
+    for bucket in chunks(torch.randperm(len(inputs)).tolist(), batch_size * BUCKET):
+        bucket.sort(key=lambda row: len(inputs[row]))
+        batches += chunks(bucket, batch_size)
+    return [batches[i] for i in torch.randperm(len(batches)).tolist()]
+
+
+def _loss(logits: Tensor, targets: Tensor, label_smoothing: float) -> Tensor:
+    if targets.is_floating_point():
+        return functional.mse_loss(logits[:, 0], targets)
+    return functional.cross_entropy(logits, targets, label_smoothing=label_smoothing)
