@@ -1,0 +1,5 @@
+"""Runs every benchmark of this folder with its defaults."""
+
+from benchmarks import hash as hash_embedding
+
+hash_embedding.main([])
