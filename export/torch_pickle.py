@@ -8,6 +8,7 @@ refused, so a hostile file can do no more than be malformed.
 
 from __future__ import annotations
 
+import io
 import pickletools
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -64,6 +65,7 @@ class _Name:
 
 
 _MARK = object()
+_OPCODES = {opcode.code.encode("latin-1"): opcode for opcode in pickletools.opcodes}
 
 
 def read_pickle(program: bytes) -> Any:
@@ -74,12 +76,13 @@ def read_pickle(program: bytes) -> Any:
     """
     if len(program) > MAX_BYTES:
         raise ModelError(f"its pickle has {len(program)} bytes, more than {MAX_BYTES}")
-    machine = _Machine()
+    machine = _Machine(program)
     try:
-        for opcode, argument, _ in pickletools.genops(program):
+        while code := machine.program.read(1):
+            opcode = _OPCODES[code]
             if opcode.name == "STOP":
                 return machine.result()
-            machine.step(opcode.name, argument)
+            machine.step(opcode)
     except (ValueError, LookupError, OverflowError, TypeError) as error:
         raise ModelError(f"its pickle is malformed: {error!s:.80}") from error
     _refuse("has no end")
@@ -90,9 +93,10 @@ def _refuse(reason: str) -> NoReturn:
 
 
 class _Machine:
-    """Stack and memo of the pickle machine."""
+    """Stack and memo of the pickle machine, and the program behind the current opcode."""
 
-    def __init__(self) -> None:
+    def __init__(self, program: bytes) -> None:
+        self.program = io.BytesIO(program)
         self.stack: list[Any] = []
         self.memo: dict[int, Any] = {}
 
@@ -102,20 +106,20 @@ class _Machine:
             _refuse("leaves values behind")
         return value
 
-    def step(self, opcode: str, argument: Any) -> None:
+    def step(self, opcode: pickletools.OpcodeInfo) -> None:
         stack = self.stack
-        match opcode:
-            case "PROTO" if argument != 2:
-                _refuse(f"has protocol {argument}, where torch.save writes 2")
+        match opcode.name:
             case "PROTO":
-                pass
+                if (protocol := self._argument(opcode)) != 2:
+                    _refuse(f"has protocol {protocol}, where torch.save writes 2")
             case "NONE" | "NEWTRUE" | "NEWFALSE":
-                stack.append({"NONE": None, "NEWTRUE": True, "NEWFALSE": False}[opcode])
+                stack.append({"NONE": None, "NEWTRUE": True, "NEWFALSE": False}[opcode.name])
             case "BININT" | "BININT1" | "BININT2" | "LONG1" | "BINFLOAT":
-                stack.append(argument)
+                stack.append(self._argument(opcode))
             case "BINUNICODE":
-                argument.encode()  # a ValueError for lone surrogates, which pickle lets pass
-                stack.append(argument)
+                text = self._argument(opcode)
+                text.encode()  # a ValueError for lone surrogates, which pickle lets pass
+                stack.append(text)
             case "EMPTY_DICT":
                 stack.append({})
             case "EMPTY_LIST":
@@ -127,21 +131,23 @@ class _Machine:
             case "TUPLE":
                 stack.append(tuple(self._pop_to_mark()))
             case "TUPLE1" | "TUPLE2" | "TUPLE3":
-                stack.append(tuple(self._pop(int(opcode[-1]))))
+                stack.append(tuple(self._pop(int(opcode.name[-1]))))
             case "APPEND" | "APPENDS":
-                items = self._pop(1) if opcode == "APPEND" else self._pop_to_mark()
+                items = self._pop(1) if opcode.name == "APPEND" else self._pop_to_mark()
                 self._top(list).extend(items)
             case "SETITEM" | "SETITEMS":
-                items = self._pop(2) if opcode == "SETITEM" else self._pop_to_mark()
+                items = self._pop(2) if opcode.name == "SETITEM" else self._pop_to_mark()
                 self._set_items(items)
             case "BINPUT" | "LONG_BINPUT":
-                self.memo[argument] = stack[-1]
+                self.memo[self._argument(opcode)] = stack[-1]
             case "BINGET" | "LONG_BINGET":
-                stack.append(self.memo[argument])
+                stack.append(self.memo[self._argument(opcode)])
             case "GLOBAL":
-                if argument not in _KNOWN_NAMES:
-                    _refuse(f"names {argument!r:.60}, which no checkpoint needs")
-                stack.append(_Name(argument))
+                lines = self.program.readline() + self.program.readline()  # module, name
+                name = " ".join(lines.decode().splitlines())
+                if name not in _KNOWN_NAMES:
+                    _refuse(f"names {name!r:.60}, which no checkpoint needs")
+                stack.append(_Name(name))
             case "BINPERSID":
                 stack.append(_storage(*self._pop(1)))
             case "REDUCE":
@@ -150,7 +156,12 @@ class _Machine:
                 self._pop(1)
                 self._top(dict)
             case _:
-                _refuse(f"holds the opcode {opcode}, which no checkpoint needs")
+                _refuse(f"holds the opcode {opcode.name}, which no checkpoint needs")
+
+    def _argument(self, opcode: pickletools.OpcodeInfo) -> Any:
+        """What stands behind the opcode in the program; ValueError if it is cut off."""
+        assert opcode.arg is not None
+        return opcode.arg.reader(self.program)
 
     def _pop(self, count: int) -> list[Any]:
         items = self.stack[-count:]

@@ -220,7 +220,10 @@ def test_a_wrong_weight_is_named(
         ({"id2label": {"0": "a", "1": ["b"]}}, "labels must be"),
         ({"problem_type": "multi_label_classification"}, "several labels"),
         ({"edgebert": {"hash": {"family": "sha"}, "tokenizer": "word"}}, "hash family"),
-        ({"edgebert": {"hash": {"dimension": 8}, "tokenizer": "bytes"}}, "unknown tokenizer 'bytes'"),
+        (
+            {"edgebert": {"hash": {"dimension": 8}, "tokenizer": "bytes"}},
+            "unknown tokenizer 'bytes'",
+        ),
     ],
 )
 def test_a_config_that_edgebert_cannot_run_is_refused(
@@ -279,11 +282,11 @@ def test_damaged_pt_files_are_refused_or_read_the_same(tmp_path: Path, tiny: Che
         assert kind == "flipped" and same(read, tiny)
 
 
-@pytest.mark.parametrize("name", ["model.safetensors", "vocab.txt"])
-def test_damaged_folders_are_refused_or_read_the_same(folder: Path, name: str) -> None:
+@pytest.mark.parametrize(("name", "count"), [("model.safetensors", 1500), ("vocab.txt", 500)])
+def test_damaged_folders_are_refused_or_read_the_same(folder: Path, name: str, count: int) -> None:
     add_checksum(folder)
     expected = read_checkpoint(folder)
-    for _, data in corruptions((folder / name).read_bytes(), random.Random(2)):
+    for _, data in corruptions((folder / name).read_bytes(), random.Random(2))[:count]:
         (folder / name).write_bytes(data)
         try:
             read = read_checkpoint(folder)
