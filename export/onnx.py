@@ -100,6 +100,8 @@ class _Graph:
     def embeddings(self) -> str:
         length = self.node("Shape", ["inputs_embeds"], "embeddings/length", start=1, end=2)
         zero = self.constant("zero", np.array([0], np.int64))
+        # That this slice has "tokens" rows is left unsaid. Knowing it, ONNX Runtime 1.31 would fuse
+        # residuals into SkipLayerNormalization, with which the CPU took 12 to 26 % longer.
         positions = self.node(
             "Slice",
             [self.weight("position_embeddings"), zero, length, zero],

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import random
 import shutil
+import subprocess
+import sys
 import zlib
 from collections.abc import Callable
 from dataclasses import replace
@@ -83,12 +85,28 @@ def refused(path: Path) -> str:
     return message
 
 
-def test_a_checkpoint_of_torch_is_read_without_torch(tiny: Checkpoint) -> None:
+def test_a_checkpoint_of_torch_is_read(tiny: Checkpoint) -> None:
     assert tiny.config.labels == ("negative", "positive")
     assert {name: values.shape for name, values in tiny.state.items()} == state_shapes(tiny.config)
     assert tiny.probe is not None
     assert tiny.probe.texts == ("a film", ("one", "two"))
     np.testing.assert_array_equal(tiny.probe.logits, [[0.5, -1], [2, 3]])
+
+
+def test_reading_and_writing_import_no_torch(tmp_path: Path) -> None:
+    program = f"""
+import sys
+sys.modules["torch"] = sys.modules["transformers"] = None  # an import would fail
+from pathlib import Path
+from edgebert.export import write_model
+from edgebert.export.checkpoint import read_checkpoint
+from edgebert.export.spec import ModelSpec
+spec = ModelSpec.from_checkpoint(read_checkpoint({str(TINY)!r}))
+for suffix in ("ebm", "onnx"):
+    write_model(spec, Path({str(tmp_path)!r}) / f"tiny.{{suffix}}")
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)
+    assert {path.name for path in tmp_path.iterdir()} == {"tiny.ebm", "tiny.onnx"}
 
 
 def test_a_spec_stacks_query_key_and_value(tiny: Checkpoint) -> None:
