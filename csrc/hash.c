@@ -1,34 +1,32 @@
 /* A token's vector as a function of its bytes (EELBERT, arXiv 2310.20144, section 3). */
 #include "hash.h"
 
+#include <float.h>
 #include <string.h>
+
+#include "kernels/murmur3.h"
+
+#if defined(FLT_EVAL_METHOD) && FLT_EVAL_METHOD == 2
+#error "the hash needs a division that rounds to double: compile with -msse2 -mfpmath=sse"
+#endif
 
 #define BLOCK 32 /* n-grams and ... */
 #define PART 128 /* ... columns hashed at a time: any token fits into fixed stack space */
 
-static uint32_t rotate_left(uint32_t x, unsigned bits) {
-    return (x << bits) | (x >> (32 - bits));
-}
-
-static uint32_t murmur3_scramble(uint32_t k) {
-    return rotate_left(k * 0xcc9e2d51u, 15) * 0x1b873593u;
+/* The block that the first size bytes make, at most 4. */
+static uint32_t murmur3_block(const uint8_t *data, size_t size) {
+    uint32_t block = 0;
+    for (size_t k = 0; k < 4 && k < size; k++)
+        block |= (uint32_t)data[k] << 8 * k;
+    return eb_murmur3_scramble(block);
 }
 
 uint32_t eb_murmur3_32(const uint8_t *data, size_t size, uint32_t seed) {
-    uint32_t h = seed, tail = 0;
+    uint32_t h = seed;
     size_t i = 0;
-    for (; i + 4 <= size; i += 4) {
-        const uint32_t k = (uint32_t)data[i] | (uint32_t)data[i + 1] << 8 |
-                           (uint32_t)data[i + 2] << 16 | (uint32_t)data[i + 3] << 24;
-        h = rotate_left(h ^ murmur3_scramble(k), 13) * 5 + 0xe6546b64u;
-    }
-    for (size_t j = size; j > i; j--)
-        tail = tail << 8 | data[j - 1];
-    h ^= murmur3_scramble(tail);
-    h ^= (uint32_t)size;
-    h = (h ^ h >> 16) * 0x85ebca6bu;
-    h = (h ^ h >> 13) * 0xc2b2ae35u;
-    return h ^ h >> 16;
+    for (; i + 4 <= size; i += 4)
+        h = eb_murmur3_add_block(h, murmur3_block(data + i, 4));
+    return eb_murmur3_finish(h ^ murmur3_block(data + i, size - i), (uint32_t)size);
 }
 
 static int params_are_sane(const eb_hash_params *p) {
@@ -76,70 +74,69 @@ void eb_hash_columns(const eb_hash_params *params, uint32_t i, uint32_t *first, 
     *count = i < n ? d * i / parts : d - *first;
 }
 
-/* Byte `at` of the token, boundary marks included. */
-static uint8_t marked_byte(const eb_hash *hash, const uint8_t *token, size_t size, size_t at) {
-    if (!hash->params.boundary_marks)
-        return token[at];
+/* Byte `at` of the token between its boundary marks. */
+static uint8_t marked_byte(const uint8_t *token, size_t size, size_t at) {
     return at == 0 ? '<' : at == size + 1 ? '>' : token[at - 1];
 }
 
-/* Moves 0 <= r < modulus to (-modulus/2, modulus/2]; modulus is odd. */
-static int64_t symmetric(uint32_t r, uint32_t modulus) {
-    return r > modulus / 2 ? (int64_t)r - modulus : (int64_t)r;
-}
-
-static void add_murmur3(const eb_hash *hash, const uint8_t *gram, uint32_t i, uint32_t first,
-                        uint32_t count, int64_t *sums) {
-    const uint32_t modulus = hash->params.modulus;
-    for (uint32_t j = 0; j < count; j++) {
-        const uint32_t s = eb_murmur3_32(gram, i, hash->multipliers[first + j]);
-        sums[j] += symmetric(s % modulus, modulus);
-    }
-}
-
-/* Sums over all n-grams of length i of the token; the columns are [first, first + count). */
-static void add_ngrams(const eb_hash *hash, const uint8_t *token, size_t size, size_t num_grams,
-                       uint32_t i, uint32_t first, uint32_t count, int64_t *sums) {
-    const eb_hash_params *p = &hash->params;
-    uint32_t grams[BLOCK];
-    size_t filled = 0;
-    for (size_t g = 0; g < num_grams; g++) {
-        uint8_t gram[EB_MAX_NGRAM];
+/* Polynomial rolling hashes of the n i-grams that begin in text[0 .. n). */
+static void poly_grams(const eb_hash_params *p, const uint8_t *text, size_t n, uint32_t i,
+                       uint32_t *grams) {
+    for (size_t g = 0; g < n; g++) {
         uint64_t s = 0;
         for (uint32_t k = 0; k < i; k++) {
-            gram[k] = marked_byte(hash, token, size, g + k);
-            s = (s * p->base + gram[k]) % p->modulus;
+            s = s * p->base + text[g + k];
+            if (s >= p->modulus) /* seldom: short n-grams stay below, and division is slow */
+                s %= p->modulus;
         }
-        if (p->family == EB_HASH_MURMUR3) {
-            add_murmur3(hash, gram, i, first, count, sums);
-            continue;
-        }
-        grams[filled++] = (uint32_t)s;
-        if (filled == BLOCK || g + 1 == num_grams) {
-            hash->kernels->hash_poly(grams, filled, hash->multipliers + first,
-                                     hash->quotients + first, count, p->modulus, sums);
-            filled = 0;
+        grams[g] = (uint32_t)s;
+    }
+}
+
+uint64_t eb_hash_sums(const eb_hash *hash, const uint8_t *token, size_t token_size, uint32_t i,
+                      uint32_t first, uint32_t count, int64_t *sums) {
+    const eb_hash_params *p = &hash->params;
+    const uint64_t length = (uint64_t)token_size + 2 * p->boundary_marks;
+    const uint64_t num_grams = length >= i ? length - i + 1 : 0;
+    const uint32_t *multipliers = hash->multipliers + first, *quotients = hash->quotients + first;
+    uint32_t grams[BLOCK * EB_MAX_NGRAM / 4]; /* poly: one number each; murmur3: its blocks */
+    uint8_t marked[BLOCK + EB_MAX_NGRAM];
+
+    memset(sums, 0, count * sizeof sums[0]);
+    for (uint64_t start = 0; start < num_grams; start += BLOCK) {
+        const size_t n = (size_t)(num_grams - start < BLOCK ? num_grams - start : BLOCK);
+        const uint8_t *text = marked;
+        if (!p->boundary_marks)
+            text = token + start;
+        else
+            for (size_t k = 0; k < n + i - 1; k++)
+                marked[k] = marked_byte(token, token_size, (size_t)start + k);
+        if (p->family == EB_HASH_POLY) {
+            poly_grams(p, text, n, i, grams);
+            hash->kernels->hash_poly(grams, n, multipliers, quotients, count, p->modulus, sums);
+        } else {
+            uint32_t *block = grams;
+            for (size_t g = 0; g < n; g++)
+                for (uint32_t k = 0; k < i; k += 4)
+                    *block++ = murmur3_block(text + g + k, i - k);
+            hash->kernels->hash_murmur3(grams, n, i, multipliers, count, p->modulus, sums);
         }
     }
+    return num_grams;
 }
 
 void eb_hash_embed(const eb_hash *hash, const uint8_t *token, size_t token_size, float *vector) {
-    const eb_hash_params *p = &hash->params;
-    const size_t length = token_size + 2 * (size_t)p->boundary_marks;
     int64_t sums[PART];
-    for (uint32_t i = 1; i <= p->max_ngram; i++) {
-        const size_t num_grams = length >= i ? length - i + 1 : 0;
+    for (uint32_t i = 1; i <= hash->params.max_ngram; i++) {
         uint32_t first, count;
-        eb_hash_columns(p, i, &first, &count);
-        for (uint32_t done = 0; done < count; done += PART) {
-            const uint32_t part = count - done < PART ? count - done : PART;
-            memset(sums, 0, part * sizeof sums[0]);
-            add_ngrams(hash, token, token_size, num_grams, i, first + done, part, sums);
-            /* One division and one rounding: both sides are exact integers in double. */
-            const double divisor = (double)((uint64_t)num_grams * p->modulus);
-            for (uint32_t j = 0; j < part; j++)
-                vector[first + done + j] =
-                    num_grams ? (float)((double)(2 * sums[j]) / divisor) : 0.0f;
+        eb_hash_columns(&hash->params, i, &first, &count);
+        for (uint32_t part; count > 0; first += part, count -= part) {
+            part = count < PART ? count : PART;
+            const uint64_t n = eb_hash_sums(hash, token, token_size, i, first, part, sums);
+            if (n > 0)
+                hash->kernels->hash_mean(sums, part, n * hash->params.modulus, vector + first);
+            else
+                memset(vector + first, 0, part * sizeof vector[0]);
         }
     }
 }

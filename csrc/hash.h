@@ -18,4 +18,11 @@ uint32_t eb_murmur3_32(const uint8_t *data, size_t size, uint32_t seed);
 /* First column and number of columns of n-grams of length i, 1 to max_ngram. */
 void eb_hash_columns(const eb_hash_params *params, uint32_t i, uint32_t *first, uint32_t *count);
 
+/* The exact integers behind eb_hash_embed, for integer-only code: sums[0 .. count) of P over the
+ * token's n-grams of length i, for `count` columns from `first`, all of them of that length.
+ * Returns the number of n-grams, 0 if the token is too short; a column's value is
+ * 2 * sum / (number * modulus). */
+uint64_t eb_hash_sums(const eb_hash *hash, const uint8_t *token, size_t token_size, uint32_t i,
+                      uint32_t first, uint32_t count, int64_t *sums);
+
 #endif

@@ -8,10 +8,18 @@
 
 typedef struct eb_kernels {
     const char *name;
-    /* Adds to sums[cols] the symmetric residues of grams[i] * multipliers[j] mod modulus, over
-     * all n n-grams. quotients[j] = floor(multipliers[j] * 2^32 / modulus). */
+    /* Both add to sums[cols] the symmetric residues mod modulus of n n-grams; n <= 2^31.
+     * poly: the residues of grams[i] * multipliers[j]; all grams and multipliers < modulus and
+     * quotients[j] = floor(multipliers[j] * 2^32 / modulus).
+     * murmur3: those of the MurmurHash3 with seed multipliers[j] of an n-gram of gram_size bytes,
+     * given as blocks[n, ceil(gram_size / 4)] after eb_murmur3_scramble. */
     void (*hash_poly)(const uint32_t *grams, size_t n, const uint32_t *multipliers,
                       const uint32_t *quotients, size_t cols, uint32_t modulus, int64_t *sums);
+    void (*hash_murmur3)(const uint32_t *blocks, size_t n, size_t gram_size,
+                         const uint32_t *multipliers, size_t cols, uint32_t modulus, int64_t *sums);
+    /* means[j] = 2 * sums[j] / divisor: one division in double, then one rounding to float.
+     * |2 * sums[j]| <= divisor < 2^63. */
+    void (*hash_mean)(const int64_t *sums, size_t cols, uint64_t divisor, float *means);
     /* y[n, out] = x[n, in] w[in, out] + b[out] */
     void (*linear_f32)(const float *x, size_t n, size_t in, const float *w, const float *b,
                        size_t out, float *y);

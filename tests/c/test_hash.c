@@ -1,5 +1,6 @@
 /* Hash embedding: every kernel that this processor has gives the golden vectors' bits and the same
  * sums as arithmetic without tricks. argv[1]: tests/golden/hash.txt. */
+#include "avx512_simde.h"
 #include "check.h"
 #include "hash.h"
 
@@ -275,6 +276,15 @@ static void test_bad_memory(void) {
     free(memory);
 }
 
+static void test_kernels(const char *golden, const eb_kernels *kernels) {
+    printf("kernels: %s\n", kernels->name);
+    test_golden_vectors(golden, kernels);
+    test_sums(kernels);
+    test_any_length(kernels);
+    test_marks_are_bytes(kernels);
+    test_embed_many(kernels);
+}
+
 int main(int argc, char **argv) {
     if (argc != 2) {
         fprintf(stderr, "usage: %s tests/golden/hash.txt\n", argv[0]);
@@ -284,16 +294,13 @@ int main(int argc, char **argv) {
     test_bad_params();
     test_bad_memory();
     CHECK(eb_kernels_get(0) && !eb_kernels_get(eb_kernels_count()), "the range of kernels");
-    for (size_t k = 0; k < eb_kernels_count(); k++) {
-        const eb_kernels *kernels = eb_kernels_get(k);
-        if (!kernels)
-            continue; /* this processor lacks the set */
-        printf("kernels: %s\n", kernels->name);
-        test_golden_vectors(argv[1], kernels);
-        test_sums(kernels);
-        test_any_length(kernels);
-        test_marks_are_bytes(kernels);
-        test_embed_many(kernels);
-    }
+    for (size_t k = 0; k < eb_kernels_count(); k++)
+        if (eb_kernels_get(k)) /* NULL: this processor lacks the set */
+            test_kernels(argv[1], eb_kernels_get(k));
+#if EB_HAS_SIMDE
+    test_kernels(argv[1], &avx512_simde);
+#else
+    puts("skipped: the AVX-512 kernels on any processor need SIMDe (apt install libsimde-dev)");
+#endif
     return summary();
 }

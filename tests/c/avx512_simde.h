@@ -1,0 +1,31 @@
+/* The AVX-512 hash kernels on any processor: SIMDe's portable C stands in for the intrinsics, so
+ * the source that is tested is the one that is shipped. EB_HAS_SIMDE is 0 where it is not
+ * installed. */
+#ifndef EB_AVX512_SIMDE_H
+#define EB_AVX512_SIMDE_H
+
+#if defined(__has_include)
+#if __has_include(<simde/x86/avx512.h>)
+#define EB_HAS_SIMDE 1
+#endif
+#endif
+#ifndef EB_HAS_SIMDE
+#define EB_HAS_SIMDE 0
+#endif
+
+#if EB_HAS_SIMDE
+#define SIMDE_ENABLE_NATIVE_ALIASES
+#include <simde/x86/avx512.h>
+
+#include "kernels/hash_avx512.h"
+#include "kernels/kernels.h"
+
+static const eb_kernels avx512_simde = {
+    .name = "avx512 through SIMDe",
+    .hash_poly = eb_hash_poly_avx512,
+    .hash_murmur3 = eb_hash_murmur3_avx512,
+    .hash_mean = eb_hash_mean_scalar,
+};
+#endif
+
+#endif
