@@ -160,6 +160,28 @@ static void test_sums(const eb_kernels *kernels) {
                     check_sums(kernels, moduli[m], n, cols, extreme);
 }
 
+/* Divisors that a double holds and ones that it must round, and no float beyond the last. */
+static void test_means(const eb_kernels *kernels) {
+    for (unsigned bits = 2; bits < 63; bits++)
+        for (size_t cols = 1; cols <= 9; cols++) {
+            const uint64_t any = (uint64_t)random_u32() << 32 | random_u32();
+            const uint64_t divisor = ((uint64_t)1 << bits) + any % ((uint64_t)1 << bits);
+            int64_t *sums = allocate(cols * sizeof *sums);
+            float *means = allocate(cols * sizeof *means), expected[9];
+            for (size_t j = 0; j < cols; j++) {
+                const uint64_t part = ((uint64_t)random_u32() << 32 | random_u32()) % divisor;
+                sums[j] = j == 0 ? (int64_t)(divisor / 2) : (int64_t)(part / 2);
+                sums[j] = random_u32() % 2 ? -sums[j] : sums[j];
+                expected[j] = (float)((double)(2 * sums[j]) / (double)divisor);
+            }
+            kernels->hash_mean(sums, cols, divisor, means);
+            CHECK(memcmp(means, expected, cols * sizeof *means) == 0, "%s: %zu columns, 2^%u",
+                  kernels->name, cols, bits);
+            free(means);
+            free(sums);
+        }
+}
+
 /* The whole embedding of one token, byte by byte and column by column. */
 static float naive_value(const eb_hash *hash, const uint8_t *token, size_t size, uint32_t column) {
     const eb_hash_params *p = &hash->params;
@@ -280,6 +302,7 @@ static void test_kernels(const char *golden, const eb_kernels *kernels) {
     printf("kernels: %s\n", kernels->name);
     test_golden_vectors(golden, kernels);
     test_sums(kernels);
+    test_means(kernels);
     test_any_length(kernels);
     test_marks_are_bytes(kernels);
     test_embed_many(kernels);
