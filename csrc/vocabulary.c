@@ -1,10 +1,11 @@
 #include "vocabulary.h"
 
-#define HEADER_SIZE 16
-#define CODES_SIZE 512 /* also the room behind the edges in which the last one may seem to go on   \
-                        */
-#define SHARED_SIZE 3  /* of one entry */
-#define ESCAPE 255     /* this code is followed by the edge's kind and label */
+#define HEADER_SIZE 8
+#define CODES_SIZE (2 * 256)
+#define FIRSTS_SIZE (2 * 256 * 4)
+#define OFFSET_SIZE 3         /* of an entry of shared */
+#define FINAL_FIRST (1 << 24) /* in an entry of firsts: a piece ends here; below, an offset */
+#define ESCAPE 255            /* this code is followed by the edge's kind and label */
 
 /* An edge's kind: the number of bytes of its distance, 0 to 3, and flags. */
 #define DISTANCE_SIZE 3
@@ -23,45 +24,47 @@ static uint32_t read_u32(const uint8_t *at) {
 eb_status eb_vocabulary_open(const uint8_t *data, size_t size, eb_vocabulary *vocabulary) {
     if (!data || !vocabulary)
         return EB_ERROR_ARGUMENT;
-    if (size < HEADER_SIZE + CODES_SIZE)
+    if (size < HEADER_SIZE + CODES_SIZE + FIRSTS_SIZE)
         return EB_ERROR_TRUNCATED;
-    vocabulary->edges_size = read_u32(data);
-    vocabulary->roots[0] = read_u32(data + 4);
-    vocabulary->roots[1] = read_u32(data + 8);
-    vocabulary->num_shared = read_u32(data + 12);
-    const size_t rest = size - HEADER_SIZE - CODES_SIZE;
-    if (vocabulary->edges_size > rest || (rest - vocabulary->edges_size) % SHARED_SIZE ||
-        (rest - vocabulary->edges_size) / SHARED_SIZE != vocabulary->num_shared ||
-        vocabulary->roots[0] > vocabulary->edges_size ||
-        vocabulary->roots[1] > vocabulary->edges_size)
+    const size_t rest = size - HEADER_SIZE - CODES_SIZE - FIRSTS_SIZE;
+    const uint32_t edges_size = read_u32(data), num_shared = read_u32(data + 4);
+    if (edges_size > rest || (rest - edges_size) % OFFSET_SIZE ||
+        (rest - edges_size) / OFFSET_SIZE != num_shared)
         return EB_ERROR_CORRUPT;
     vocabulary->edges = data + HEADER_SIZE;
-    vocabulary->codes = vocabulary->edges + vocabulary->edges_size;
-    vocabulary->shared = vocabulary->codes + CODES_SIZE;
+    vocabulary->codes = vocabulary->edges + edges_size;
+    vocabulary->firsts = vocabulary->codes + CODES_SIZE;
+    vocabulary->shared = vocabulary->firsts + FIRSTS_SIZE;
+    vocabulary->edges_size = edges_size;
+    vocabulary->num_shared = num_shared;
     return EB_OK;
 }
 
-/* Where the child of an edge begins, whose distance lies at `at`; edges_size if it has none. A
- * child lies behind its parent, and so every search ends. */
+/* Where the edges of a child begin, given the kind of the edge to it and where that edge's distance
+ * lies; edges_size if there is no child. Never before the end of the edge, so searches end. */
 static size_t child_of(const eb_vocabulary *vocabulary, unsigned kind, size_t at) {
     const unsigned size = kind & DISTANCE_SIZE;
     const uint8_t *operand = vocabulary->edges + at;
-    const size_t behind = at + size, none = vocabulary->edges_size;
-    if (kind & VARIANT) {
-        if (size == 0 || operand[0] >= vocabulary->num_shared)
-            return none;
-        const size_t child = read_u24(vocabulary->shared + SHARED_SIZE * operand[0]);
-        return child < behind ? none : child;
-    }
-    return behind + (read_u24(operand) & ((1u << 8 * size) - 1));
+    const size_t end = at + size;
+    if (!(kind & VARIANT))
+        return end + (read_u24(operand) & ((1u << 8 * size) - 1));
+    if (size == 0 || operand[0] >= vocabulary->num_shared)
+        return vocabulary->edges_size;
+    const size_t child = read_u24(vocabulary->shared + OFFSET_SIZE * operand[0]);
+    return child < end ? vocabulary->edges_size : child;
 }
 
 size_t eb_vocabulary_longest(const eb_vocabulary *vocabulary, int continuation, const uint8_t *word,
                              size_t size) {
-    const uint8_t *edges = vocabulary->edges, *codes = vocabulary->codes;
-    size_t at = vocabulary->roots[continuation != 0], longest = 0;
-    for (size_t i = 0; i < size; i++) {
+    const uint8_t *const edges = vocabulary->edges, *const codes = vocabulary->codes;
+    if (size == 0)
+        return 0;
+    const uint32_t first = read_u32(vocabulary->firsts + (continuation ? 1024 : 0) + 4 * word[0]);
+    size_t longest = first & FINAL_FIRST ? 1 : 0;
+    size_t at = first & (FINAL_FIRST - 1);
+    for (size_t i = 1; i < size; i++) {
         unsigned kind, label;
+        /* The tables behind the edges are longer than an edge, which may run beyond edges_size. */
         do {
             if (at >= vocabulary->edges_size)
                 return longest;

@@ -8,10 +8,10 @@
 typedef struct eb_vocabulary {
     const uint8_t *edges;  /* of all states */
     const uint8_t *codes;  /* kind and label of each edge code */
+    const uint8_t *firsts; /* for each first byte, initial then continuation, where to go on */
     const uint8_t *shared; /* offsets of the states that many edges lead to */
     uint32_t edges_size;   /* bytes */
     uint32_t num_shared;
-    uint32_t roots[2]; /* offsets: initial pieces, continuation pieces */
 } eb_vocabulary;
 
 /* data needs no alignment. Once open, all searches are safe and take at most one step for each

@@ -26,11 +26,13 @@ _LAST = 16  # of the state's edges
 _NO_CHILD = _VARIANT
 _SHARED_CHILD = _VARIANT | 1
 
-_HEADER = struct.Struct("<IIII")  # bytes of edges, the two roots, number of shared children
+_HEADER = struct.Struct("<II")  # bytes of edges, number of shared children
 _ESCAPE = 255  # this code is followed by the edge's kind and label
 _NUM_CODES = 256
 _MAX_SHARED = 256
-_SHARED_SIZE = 3  # bytes of a shared child's offset
+_OFFSET_SIZE = 3  # bytes of an offset into the edges
+_ENTRY = struct.Struct("<I")  # of a first byte: offset of its child, 1 << 24 if a piece ends here
+_FINAL_ENTRY = 1 << 24
 
 _Edge = tuple[int, bool, int]  # label, whether a piece ends here, state it leads to
 _LEAF = 0  # the state without edges
@@ -67,7 +69,7 @@ def compile_vocabulary(pieces: Iterable[str]) -> bytes:
         text = piece[len(CONTINUATION) :] if continues else piece
         words[continues].add(text.encode())
     automaton = _Automaton()
-    roots = [automaton.add(sorted(group - {b""})) for group in words]
+    roots = [automaton.states[automaton.add(sorted(group - {b""}))] for group in words]
     # Only a layout shows which children are often met from afar, and then what edges there are.
     draft = _Layout(automaton, roots, shared=[], codes=[])
     shared = _most_common(draft.far, least=3, count=_MAX_SHARED)
@@ -75,30 +77,36 @@ def compile_vocabulary(pieces: Iterable[str]) -> bytes:
     codes = _most_common(draft.edges, least=1, count=_ESCAPE)
     layout = _Layout(automaton, roots, shared, codes)
     edges = bytes(reversed(layout.reversed))
-    if len(edges) >> 8 * _SHARED_SIZE:
+    if len(edges) >= _FINAL_ENTRY:
         raise ModelError("the vocabulary is larger than 16 MB: leave out rare pieces")
-    offsets = [len(edges) - layout.ends[state] for state in [*roots, *shared]]
-    return b"".join(
-        [
-            _HEADER.pack(len(edges), *offsets[:2], len(shared)),
-            edges,
-            b"".join(map(bytes, codes)).ljust(2 * _NUM_CODES, b"\0"),
-            *(offset.to_bytes(_SHARED_SIZE, "little") for offset in offsets[2:]),
-        ]
-    )
+    parts = [_HEADER.pack(len(edges), len(shared)), edges]
+    parts.append(b"".join(map(bytes, codes)).ljust(2 * _NUM_CODES, b"\0"))
+    for root in roots:
+        entries = [len(edges)] * 256
+        for label, final, child in root:
+            entries[label] = len(edges) - layout.ends[child] | final * _FINAL_ENTRY
+        parts.extend(map(_ENTRY.pack, entries))
+    for state in shared:
+        parts.append((len(edges) - layout.ends[state]).to_bytes(_OFFSET_SIZE, "little"))
+    return b"".join(parts)
 
 
 def decompile_vocabulary(data: bytes) -> list[str]:
     """The pieces of a compiled vocabulary, sorted; continuation pieces with their ``##``."""
-    edges_size, *roots, _ = _HEADER.unpack_from(data)
+    edges_size, num_shared = _HEADER.unpack_from(data)
     edges = data[_HEADER.size :][:edges_size]
-    codes = data[_HEADER.size + edges_size :]
-    shared = codes[2 * _NUM_CODES :]
-    pieces = []
-    todo = [(roots[0], b""), (roots[1], CONTINUATION.encode())]
+    codes = data[_HEADER.size + edges_size :][: 2 * _NUM_CODES]
+    shared = data[len(data) - _OFFSET_SIZE * num_shared :]
+    firsts = data[_HEADER.size + edges_size + 2 * _NUM_CODES : len(data) - len(shared)]
+    pieces, todo = [], []
+    for i, (entry,) in enumerate(_ENTRY.iter_unpack(firsts)):
+        text = (CONTINUATION.encode() if i >= 256 else b"") + bytes([i % 256])
+        if entry & _FINAL_ENTRY:
+            pieces.append(text.decode())
+        todo.append((entry % _FINAL_ENTRY, text))
     while todo:
         at, prefix = todo.pop()
-        last = at == edges_size  # a root without edges
+        last = at == edges_size  # no child
         while not last:
             code, at = edges[at], at + 1
             if code == _ESCAPE:
@@ -111,7 +119,7 @@ def decompile_vocabulary(data: bytes) -> list[str]:
             operand, at = int.from_bytes(edges[at : at + size], "little"), at + size
             child = kind & (_DISTANCE_SIZE | _VARIANT)
             if child == _SHARED_CHILD:
-                offset = shared[_SHARED_SIZE * operand :][:_SHARED_SIZE]
+                offset = shared[_OFFSET_SIZE * operand :][:_OFFSET_SIZE]
                 todo.append((int.from_bytes(offset, "little"), text))
             elif child != _NO_CHILD:
                 todo.append((at + operand, text))
@@ -131,7 +139,10 @@ class _Automaton:
     """Minimal acyclic automata that share states.
 
     They are built word by word from sorted words (Daciuk et al., Computational Linguistics 26(1),
-    2000, algorithm 1). Children have smaller numbers than their parents.
+    2000, algorithm 1).
+
+    Attributes:
+        states: the edges of each state, those first through which most pieces lead.
     """
 
     def __init__(self) -> None:
@@ -155,11 +166,6 @@ class _Automaton:
         self._close(path, 0)
         return self._number(path[0])
 
-    def weight(self, edge: _Edge) -> int:
-        """Number of pieces that lead through an edge."""
-        _, final, child = edge
-        return final + self._weights[child]
-
     def _close(self, path: list[list[_Edge]], depth: int) -> None:
         """Numbers the states deeper than ``depth``, which no later word changes."""
         while len(path) > depth + 1:
@@ -170,9 +176,11 @@ class _Automaton:
     def _number(self, edges: Sequence[_Edge]) -> int:
         key = tuple(edges)
         if key not in self._numbers:
+            weights = {label: final + self._weights[child] for label, final, child in edges}
             self._numbers[key] = len(self.states)
-            self.states.append(key)
-            self._weights.append(sum(map(self.weight, key)))
+            self._weights.append(sum(weights.values()))
+            # Heavy edges come first, where a search finds them soonest.
+            self.states.append(tuple(sorted(edges, key=lambda e: (-weights[e[0]], e))))
         return self._numbers[key]
 
 
@@ -191,7 +199,7 @@ class _Layout:
     def __init__(
         self,
         automaton: _Automaton,
-        roots: Sequence[int],
+        roots: Iterable[Sequence[_Edge]],
         shared: Sequence[int],
         codes: Sequence[tuple[int, int]],
     ) -> None:
@@ -201,24 +209,23 @@ class _Layout:
         self.edges: Counter[tuple[int, int]] = Counter()
         self._shared = {state: index for index, state in enumerate(shared)}
         self._codes = {edge: code for code, edge in enumerate(codes)}
-        todo = list(roots)
+        todo = [(child, False) for root in roots for _, _, child in root]
         while todo:
-            state = todo[-1]
-            # Heavy edges come first, where a search finds them soonest.
-            edges = sorted(automaton.states[state], key=lambda e: (-automaton.weight(e), e))
-            missing = next((child for _, _, child in edges if child not in self.ends), None)
-            if missing is not None:
-                todo.append(missing)
+            state, children_written = todo.pop()
+            if state in self.ends:
                 continue
-            if state not in self.ends:
+            edges = automaton.states[state]
+            if children_written:
                 self._write(edges)
                 self.ends[state] = len(self.reversed)
-            todo.pop()
+            else:
+                todo.append((state, True))
+                todo.extend((child, False) for _, _, child in reversed(edges))
 
-    def _write(self, edges: list[_Edge]) -> None:
+    def _write(self, edges: Sequence[_Edge]) -> None:
         # The child that begins right behind its parent needs no distance if its edge is the last.
-        edges.sort(key=lambda e: e[2] != _LEAF and self._distance(e[2]) == 0)
-        for i, (label, final, child) in enumerate(reversed(edges)):
+        ordered = sorted(edges, key=lambda e: e[2] != _LEAF and self._distance(e[2]) == 0)
+        for i, (label, final, child) in enumerate(reversed(ordered)):
             last = i == 0
             kind, operand = self._child(child, last)
             kind |= final * _FINAL | last * _LAST
