@@ -93,6 +93,32 @@ static void append(eb_token_iter *iter, uint32_t code_point) {
     iter->word_size = (uint16_t)(iter->word_size + size);
 }
 
+/* Adds the ASCII letters and digits that come next, of which most text is made: they need none of
+ * the questions that read_word asks. Returns whether there were any. */
+static int append_ascii(eb_token_iter *iter, int lowercase) {
+    if (iter->word_length >= EB_MAX_WORD)
+        return 0;
+    const size_t left = (size_t)(iter->end - iter->at);
+    const size_t room = EB_MAX_WORD - (size_t)iter->word_length;
+    const size_t most = left < room ? left : room;
+    const unsigned lower = lowercase ? 'a' - 'A' : 0; /* a bit that digits have anyway */
+    uint8_t *to = word_of(iter) + iter->word_size;
+    size_t count = 0;
+    for (; count < most; count++) {
+        const unsigned c = iter->at[count];
+        if ((c | ('a' - 'A')) - 'a' > 'z' - 'a' && c - '0' > 9)
+            break;
+        to[count] = (uint8_t)(c | lower);
+    }
+    if (count == 0)
+        return 0;
+    iter->at += count;
+    iter->word_length = (uint16_t)(iter->word_length + count);
+    iter->word_size = (uint16_t)(iter->word_size + count);
+    iter->run_start = iter->word_size;
+    return 1;
+}
+
 static const char *const specials[] = {"[CLS]", "[SEP]", "[UNK]", "[PAD]", "[MASK]"};
 
 /* The special token written at `at`, or NULL. They are found in raw text, as Hugging Face does. */
@@ -111,6 +137,8 @@ static int read_word(eb_token_iter *iter, const char **special) {
     const int lowercase = iter->tokenizer->lowercase != 0;
     iter->word_size = iter->word_length = iter->run_start = 0;
     while (iter->at < iter->end) {
+        if (append_ascii(iter, lowercase))
+            continue;
         const uint8_t *start = iter->at;
         if (*start == '[' && (*special = special_at(start, iter->end)) != NULL) {
             if (iter->word_length)
@@ -129,7 +157,7 @@ static int read_word(eb_token_iter *iter, const char **special) {
             continue;
         }
         uint32_t folded[EB_MAX_FOLDED] = {code_point};
-        const size_t count = lowercase ? eb_char_fold(code_point, folded) : 1;
+        const size_t count = lowercase ? eb_char_fold(code_point, class, folded) : 1;
         if (count == 0 && class == EB_CHAR_STARTER_ACCENT)
             iter->run_start = iter->word_size;
         const int alone = class == EB_CHAR_CJK || class == EB_CHAR_PUNCTUATION ||

@@ -2,15 +2,14 @@
 
 #include "unicode_tables.h"
 
-/* Index of the last of count sorted entries that is <= key; the first one always is. */
+/* Index of the last of count sorted entries that is <= key; the first one always is. Random
+ * text defeats branch prediction, so the step is written as a selection. */
 static size_t find_last(const uint32_t *entries, size_t count, uint32_t key) {
-    size_t low = 0, high = count;
-    while (high - low > 1) {
-        const size_t middle = low + (high - low) / 2;
-        if (entries[middle] <= key)
-            low = middle;
-        else
-            high = middle;
+    size_t low = 0;
+    while (count > 1) {
+        const size_t half = count / 2;
+        low = entries[low + half] <= key ? low + half : low;
+        count -= half;
     }
     return low;
 }
@@ -35,20 +34,19 @@ static size_t fold_hangul(uint32_t index, uint32_t folded[EB_MAX_FOLDED]) {
     return trailing ? 3 : 2;
 }
 
-/* fold_runs holds, for the planes 0 to 2, runs of code points with one distance to their fold. */
+/* fold_keys, fold_shapes and fold_targets hold, plane by plane, runs of code points that fold by
+ * one distance. */
 static uint32_t fold_single(uint32_t code_point) {
     const uint32_t plane = code_point >> 16, key = code_point & 0xffff;
     if (plane > 2)
         return code_point;
-    size_t low = fold_planes[plane].first, high = fold_planes[plane + 1].first;
-    if (low == high || fold_keys[low] > key)
+    size_t low = fold_planes[plane].first, count = fold_planes[plane + 1].first - low;
+    if (count == 0 || fold_keys[low] > key)
         return code_point;
-    while (high - low > 1) {
-        const size_t middle = low + (high - low) / 2;
-        if (fold_keys[middle] <= key)
-            low = middle;
-        else
-            high = middle;
+    while (count > 1) {
+        const size_t half = count / 2;
+        low = fold_keys[low + half] <= key ? low + half : low;
+        count -= half;
     }
     const uint32_t shape = fold_shapes[low], length = (shape & 63) + 1, step = (shape >> 6 & 1) + 1;
     const uint32_t distance = key - fold_keys[low];
@@ -58,25 +56,32 @@ static uint32_t fold_single(uint32_t code_point) {
     return target_plane << 16 | ((fold_targets[low] + distance) & 0xffff);
 }
 
-size_t eb_char_fold(uint32_t code_point, uint32_t folded[EB_MAX_FOLDED]) {
-    folded[0] = code_point;
+static size_t fold_to_several(uint32_t code_point, uint32_t folded[EB_MAX_FOLDED]) {
+    const size_t rows = sizeof fold_several / sizeof fold_several[0];
+    size_t row = 0, count = 0;
+    while (row < rows && fold_several[row][0] < code_point)
+        row++;
+    if (row == rows || fold_several[row][0] != code_point)
+        return 0;
+    while (count < EB_MAX_FOLDED && fold_several[row][1 + count]) {
+        folded[count] = fold_several[row][1 + count];
+        count++;
+    }
+    return count;
+}
+
+size_t eb_char_fold(uint32_t code_point, eb_char_class class, uint32_t folded[EB_MAX_FOLDED]) {
+    if (class == EB_CHAR_ACCENT || class == EB_CHAR_STARTER_ACCENT)
+        return 0;
     if (code_point < 128) {
-        if (code_point >= 'A' && code_point <= 'Z')
-            folded[0] += 'a' - 'A';
+        folded[0] = code_point >= 'A' && code_point <= 'Z' ? code_point + ('a' - 'A') : code_point;
         return 1;
     }
     if (code_point - HANGUL_FIRST < HANGUL_COUNT)
         return fold_hangul(code_point - HANGUL_FIRST, folded);
-    const eb_char_class class = eb_char_class_of(code_point);
-    if (class == EB_CHAR_ACCENT || class == EB_CHAR_STARTER_ACCENT)
-        return 0;
-    for (size_t i = 0; i < sizeof fold_several / sizeof fold_several[0] && code_point >= fold_several[0][0]; i++)
-        if (fold_several[i][0] == code_point) {
-            size_t count = 0;
-            while (count < EB_MAX_FOLDED && fold_several[i][1 + count])
-                folded[count] = fold_several[i][1 + count], count++;
-            return count;
-        }
+    const size_t count = fold_to_several(code_point, folded);
+    if (count)
+        return count;
     folded[0] = fold_single(code_point);
     return 1;
 }

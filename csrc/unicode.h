@@ -23,8 +23,8 @@ typedef enum eb_char_class {
 eb_char_class eb_char_class_of(uint32_t code_point);
 
 /* Writes the code points that one becomes by canonical decomposition, removal of accents and
- * lowercasing; returns how many, 0 to EB_MAX_FOLDED. */
-size_t eb_char_fold(uint32_t code_point, uint32_t folded[EB_MAX_FOLDED]);
+ * lowercasing; returns how many, 0 to EB_MAX_FOLDED. class: that of the code point. */
+size_t eb_char_fold(uint32_t code_point, eb_char_class class, uint32_t folded[EB_MAX_FOLDED]);
 
 /* Canonical combining class of the code points that are no accents; 0 for nearly all. */
 unsigned eb_char_combining_class(uint32_t code_point);
