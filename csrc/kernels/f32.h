@@ -1,7 +1,7 @@
 /* The float32 kernels of one instruction set. Each of scalar.c, avx2.c, ... includes this file
  * after switching its instruction set on and setting EB_F32_LANES, the floats in a vector: plain C
- * that the compiler turns into that set's vectors. Sums are ordered differently from set to set, so float results may
- * differ in the last bits.
+ * that the compiler turns into that set's vectors. Sums are ordered differently from set to set, so
+ * float results may differ in the last bits.
  *
  * Matrices are row-major; weights are [in, out]. Of libm only sqrtf. */
 #include <math.h>
@@ -23,7 +23,8 @@ static inline float eb_exp(float x) {
     const float log2e = 1.44269504f, ln2_high = 0.693359375f, ln2_low = -2.12194440e-4f;
     x = x < -87.0f ? -87.0f : x;
     x = x > 88.0f ? 88.0f : x;
-    float shifted = x * log2e + 12582912.0f; /* 1.5 * 2^23: the sum's low bits are round(x log2 e) */
+    float shifted =
+        x * log2e + 12582912.0f; /* 1.5 * 2^23: the sum's low bits are round(x log2 e) */
     float n = shifted - 12582912.0f;
     float r = x - n * ln2_high - n * ln2_low;
     float p = 1.0f / 720.0f; /* Taylor series: |r| <= ln(2)/2 leaves r^7/5040 < 1.2e-7 */
@@ -33,9 +34,11 @@ static inline float eb_exp(float x) {
     p = p * r + 0.5f;
     p = p * r + 1.0f;
     p = p * r + 1.0f;
-    int32_t exponent = ((int32_t)n + 127) * (1 << 23);
+    uint32_t bits; /* those of 2^n; unsigned, so that even a NaN does nothing undefined */
+    memcpy(&bits, &shifted, sizeof bits);
+    bits = (bits + 127) << 23;
     float scale;
-    memcpy(&scale, &exponent, sizeof scale);
+    memcpy(&scale, &bits, sizeof scale);
     return p * scale;
 }
 

@@ -30,8 +30,9 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     for row in rows:
         table.add_row(*row)
     console = Console()
-    width = max(console.measure(table).maximum, console.width)
-    Console(width=width if not console.is_terminal else None).print(table)
+    if not console.is_terminal:  # a pipe or a file has no width to fit into
+        console = Console(width=max(200, *(len("".join(row)) * 2 for row in rows)))
+    console.print(table)
 
 
 def thousands(number: int) -> str:

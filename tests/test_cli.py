@@ -1,0 +1,143 @@
+"""The command line: what each command prints, its JSON, its errors and its exit status."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from edgebert.cli import COMMANDS, main
+from edgebert.export.ebm import write_ebm
+from tests.models import random_spec
+
+LONG = "word " * 50
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = tmp_path_factory.mktemp("cli") / "small.ebm"
+    write_ebm(random_spec(), path)
+    return str(path)
+
+
+def test_infer_prints_label_score_and_text(model: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["infer", "-m", model, "one", "two three"]) == 0
+    lines = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
+    assert [line[2] for line in lines] == ["one", "two three"]
+    assert all(line[0] in ("no", "maybe", "yes") and 0 < float(line[1]) <= 1 for line in lines)
+
+
+def test_infer_json_is_one_document(model: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["infer", "-m", model, "--json", "one", LONG]) == 0
+    captured = capsys.readouterr()
+    document = json.loads(captured.out)
+    assert document["engine"] == "native"
+    assert [result["text"] for result in document["results"]] == ["one", LONG]
+    assert document["results"][1]["num_dropped"] == 32
+    assert "1 text(s) longer than the model's 20 tokens" in captured.err
+
+
+def test_infer_reads_files_pipes_and_pairs(
+    model: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lines = [f"text {i}\tpair {i}" for i in range(300)]
+    (tmp_path / "texts").write_text("\n".join(lines) + "\n")
+    assert main(["infer", "-m", model, "--pairs", "-f", str(tmp_path / "texts")]) == 0
+    from_file = capsys.readouterr().out
+    assert len(from_file.splitlines()) == 300
+    stdin = io.TextIOWrapper(io.BytesIO("\n".join(lines).encode()))
+    monkeypatch.setattr(sys, "stdin", stdin)
+    assert main(["infer", "-m", model, "--pairs", "-"]) == 0
+    assert capsys.readouterr().out == from_file
+
+
+def test_infer_survives_bytes_that_are_no_text(model: str, tmp_path: Path) -> None:
+    (tmp_path / "bytes").write_bytes(b"\xff\xfe\0broken \xc3\n\n\xed\xa0\x80")
+    command = [sys.executable, "-m", "edgebert", "infer", "-m", model]
+    for arguments in (["-f", str(tmp_path / "bytes")], [b"\xff not utf-8"]):
+        result = subprocess.run([*command, *arguments], capture_output=True)
+        assert result.returncode == 0, result.stderr
+
+
+def test_a_stride_reads_what_would_be_cut(model: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["infer", "-m", model, "--stride", "4", LONG]) == 0
+    assert not capsys.readouterr().err
+
+
+def test_inspect_tells_config_sizes_and_arena(
+    model: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["inspect", model]) == 0
+    assert "max_position_embeddings  20" in capsys.readouterr().out
+    assert main(["inspect", model, "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["bytes"] == Path(model).stat().st_size
+    assert document["hash"]["family"] == "poly" and document["tokenizer"]["kind"] == "word"
+    assert list(document["arena_bytes"]) == ["16"]
+
+
+def test_eval_prints_one_table_over_all_files(
+    model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = tmp_path / "dev.tsv"
+    data.write_text("text\tlabel\n" + "".join(f"text {i}\tyes\n" for i in range(9)))
+    assert main(["eval", model, model, "--data", str(data)]) == 0
+    assert capsys.readouterr().out.count("small.ebm") == 2
+    assert main(["eval", model, "--data", str(data), "--json"]) == 0
+    (report,) = json.loads(capsys.readouterr().out)
+    assert report["examples"] == 9 and 0 <= report["metrics"]["accuracy"] <= 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["infer", "-m", "missing.ebm", "text"], "missing.ebm does not exist"),
+        (["infer", "-m", "MODEL"], "give texts, or - for standard input, or -f FILE"),
+        (["infer", "-m", "MODEL", "-f", "no-such-file"], "no-such-file: No such file"),
+        (["infer", "-m", "MODEL", "--pairs", "no tab"], "--pairs wants text, TAB, second text"),
+        (["infer", "-m", "MODEL", "--stride", "99", "text"], "stride must be 0 to 17"),
+        (["inspect", "setup.py"], "setup.py has none of the known suffixes .ebm, .onnx"),
+        (["eval", "MODEL", "--data", "missing.tsv"], "missing.tsv"),
+        (["export", "missing.pt"], "missing.pt"),
+        (["export", "missing.pt", "--to", "pdf"], "unknown format 'pdf': --to takes onnx, ebm"),
+    ],
+)
+def test_an_error_is_one_clear_line_and_status_1(
+    arguments: list[str], message: str, model: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([model if a == "MODEL" else a for a in arguments]) == 1
+    captured = capsys.readouterr()
+    assert message in captured.err
+    assert captured.err.startswith("edgebert: ") and len(captured.err.splitlines()) == 1
+    assert not captured.out
+
+
+def test_wrong_usage_is_status_2() -> None:
+    for arguments in ([], ["no-such-command"], ["infer", "--no-such-option"]):
+        with pytest.raises(SystemExit) as exit_:
+            main(arguments)
+        assert exit_.value.code == 2
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_with_examples(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        main([command, "--help"])
+    assert exit_.value.code == 0
+    assert f"examples:\n  edgebert {command} " in capsys.readouterr().out
+
+
+def test_a_reader_that_leaves_is_no_error(model: str, tmp_path: Path) -> None:
+    (tmp_path / "many").write_text("text\n" * 20000)
+    command = f"{sys.executable} -m edgebert infer -m {model} -f {tmp_path / 'many'} | head -1"
+    result = subprocess.run(command, shell=True, capture_output=True)
+    assert result.returncode == 0 and not result.stderr
