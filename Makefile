@@ -27,7 +27,10 @@ test-c: ## only the C tests, under AddressSanitizer and UndefinedBehaviorSanitiz
 lint: $(BIN)/.lint ## ruff, mypy and clang-format, as CI runs them
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+	@rm -rf build/types && mkdir -p build/types/edgebert
+	@ln -s $(CURDIR)/edgebert/* build/types/edgebert/ && ln -s $(CURDIR)/export build/types/edgebert/
+	@ln -s $(CURDIR)/tests build/types/
+	cd build/types && $(CURDIR)/$(BIN)/mypy --config-file $(CURDIR)/pyproject.toml
 	$(BIN)/clang-format --dry-run --Werror $$(git ls-files '*.c' '*.h' ':!:*_tables.h')
 
 format: $(BIN)/.lint ## let ruff and clang-format rewrite the sources

@@ -21,8 +21,7 @@ static void embed(const eb_model *model, const uint8_t *types, size_t n, float *
         for (size_t c = 0; c < h; c++)
             x[i * h + c] += positions[i * h + c] + type[c];
     }
-    model->kernels->layer_norm_f32(x, NULL, n, h,
-                                   eb_tensor_of(model, 0, EB_EMBEDDINGS_NORM_WEIGHT),
+    model->kernels->layer_norm_f32(x, NULL, n, h, eb_tensor_of(model, 0, EB_EMBEDDINGS_NORM_WEIGHT),
                                    eb_tensor_of(model, 0, EB_EMBEDDINGS_NORM_BIAS),
                                    config->layer_norm_eps, x);
 }
@@ -66,6 +65,6 @@ void eb_head(const eb_model *model, const float *x, float *logits, float *pooled
                   eb_tensor_of(model, 0, EB_POOLER_BIAS), h, first);
     k->tanh_f32(first, h);
     k->linear_f32(first, 1, h, eb_tensor_of(model, 0, EB_CLASSIFIER_WEIGHT),
-                  eb_tensor_of(model, 0, EB_CLASSIFIER_BIAS),
-                  eb_model_config(model)->num_labels, logits);
+                  eb_tensor_of(model, 0, EB_CLASSIFIER_BIAS), eb_model_config(model)->num_labels,
+                  logits);
 }

@@ -16,12 +16,12 @@ struct eb_tokenizer {
 /* About 700 bytes; lives on the caller's stack. The text is read once, front to back. */
 typedef struct eb_token_iter {
     const eb_tokenizer *tokenizer;
-    const uint8_t *at, *end;             /* what is left of the text */
-    uint16_t word_size;                  /* bytes of the current word */
-    uint16_t word_length;                /* its code points, at most EB_MAX_WORD + 1 */
-    uint16_t run_start;                  /* where its last run of combining marks begins */
-    uint16_t num_pieces, piece;          /* pieces that the word was split into, the next one */
-    uint16_t piece_ends[EB_MAX_WORD];    /* offsets behind each piece */
+    const uint8_t *at, *end;              /* what is left of the text */
+    uint16_t word_size;                   /* bytes of the current word */
+    uint16_t word_length;                 /* its code points, at most EB_MAX_WORD + 1 */
+    uint16_t run_start;                   /* where its last run of combining marks begins */
+    uint16_t num_pieces, piece;           /* pieces that the word was split into, the next one */
+    uint16_t piece_ends[EB_MAX_WORD];     /* offsets behind each piece */
     uint8_t bytes[2 + EB_MAX_WORD_BYTES]; /* room for "##", then the word */
 } eb_token_iter;
 

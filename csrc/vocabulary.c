@@ -59,7 +59,8 @@ size_t eb_vocabulary_longest(const eb_vocabulary *vocabulary, int continuation, 
     const uint8_t *const edges = vocabulary->edges, *const codes = vocabulary->codes;
     if (size == 0)
         return 0;
-    const uint32_t first = read_u32(vocabulary->firsts + (continuation ? 1024 : 0) + 4 * word[0]);
+    const uint32_t first =
+        read_u32(vocabulary->firsts + (continuation ? FIRSTS_SIZE / 2 : 0) + 4 * word[0]);
     size_t longest = first & FINAL_FIRST ? 1 : 0;
     size_t at = first & (FINAL_FIRST - 1);
     for (size_t i = 1; i < size; i++) {

@@ -82,4 +82,5 @@ def _residues(grams: list[bytes], h: np.ndarray, params: HashParams) -> np.ndarr
         for byte in gram:
             s = (s * params.base + byte) % params.modulus
         rolling.append(s)
-    return np.array(rolling, np.int64)[:, None] * h % params.modulus
+    products: np.ndarray = np.array(rolling, np.int64)[:, None] * h
+    return products % params.modulus

@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import overload
+from typing import cast, overload
 
 import numpy as np
 
@@ -73,7 +73,9 @@ class Model:
         return self.config.max_position_embeddings
 
     @overload
-    def infer(self, texts: Text, *, stride: int | None = None) -> Result: ...
+    def infer(  # type: ignore[overload-overlap]  # a str is an Iterable[str] too; Text comes first
+        self, texts: Text, *, stride: int | None = None
+    ) -> Result: ...
     @overload
     def infer(self, texts: Iterable[Text], *, stride: int | None = None) -> list[Result]: ...
     def infer(
@@ -150,13 +152,13 @@ class Model:
 def _as_batch(texts: Text | Iterable[Text]) -> tuple[bool, list[Text]]:
     """(is it a single text, the list of texts), with wrong types refused."""
     single = isinstance(texts, str) or _is_pair(texts) or not isinstance(texts, Iterable)
-    batch = [texts] if single else list(texts)  # type: ignore[list-item, arg-type]
+    batch = cast("list[Text]", [texts] if single else list(texts))
     for text in batch:
         if not isinstance(text, str) and not _is_pair(text):
             raise DataError(
                 f"a text is a str or a pair (str, str), not {type(text).__name__}: {text!r:.60}"
             )
-    return single, batch  # type: ignore[return-value]
+    return single, batch
 
 
 def _is_pair(text: object) -> bool:
@@ -179,7 +181,7 @@ def _default_model() -> Model:
 
 
 @overload
-def infer(texts: Text) -> Result: ...
+def infer(texts: Text) -> Result: ...  # type: ignore[overload-overlap]
 @overload
 def infer(texts: Iterable[Text]) -> list[Result]: ...
 def infer(texts: Text | Iterable[Text]) -> Result | list[Result]:

@@ -18,22 +18,22 @@ class NativeModel:
         with open(path, "rb") as file:
             size = file.seek(0, 2)
             if size == 0:
-                raise ModelError(f"{path.name}: the file is empty")
+                raise ModelError("the file is empty")
             self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         self._file = ffi.from_buffer(self._map)
         bytes_needed = ffi.new("size_t *")
-        self._check(path, lib.eb_model_size(self._file, size, bytes_needed))
+        self._check(lib.eb_model_size(self._file, size, bytes_needed))
         self._memory = aligned(bytes_needed[0])
         handle = ffi.new("eb_model **")
         memory = ffi.from_buffer(self._memory)
-        self._check(path, lib.eb_model_open(self._file, size, memory, bytes_needed[0], handle))
+        self._check(lib.eb_model_open(self._file, size, memory, bytes_needed[0], handle))
         self.handle = handle[0]
         self.file_size = size
 
     @staticmethod
-    def _check(path: Path, status: int) -> None:
+    def _check(status: int) -> None:
         if status != lib.EB_OK:
-            raise ModelError(f"{path.name}: {status_text(status)}")
+            raise ModelError(status_text(status))
 
     @property
     def header(self) -> ffi.CData:
@@ -43,7 +43,7 @@ class NativeModel:
     @property
     def isa(self) -> str:
         """Name of the instruction set in use."""
-        return ffi.string(lib.eb_model_isa(self.handle)).decode()
+        return str(ffi.string(lib.eb_model_isa(self.handle)), "ascii")
 
     def section(self, name: str) -> bytes:
         """The bytes of the header's span ``name``, for example ``tokenizer``."""

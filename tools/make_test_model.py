@@ -1,7 +1,4 @@
-"""Writes tests/data/small.ebm: a model of random weights for the C tests.
-
-    python tools/make_test_model.py
-"""
+"""Writes tests/data/small.ebm: a model of random weights for the C tests."""
 
 from __future__ import annotations
 

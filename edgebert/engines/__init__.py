@@ -50,6 +50,8 @@ def open_engine(path: Path) -> Engine:
             engine: type[Engine] = getattr(importlib.import_module(module), name)
             try:
                 return engine(path)
+            except ModelError as error:
+                raise ModelError(f"{path.name}: {error}") from error
             except OSError as error:
                 raise EdgebertError(f"cannot read {path}: {error.strerror or error}") from error
     suffixes = ", ".join(suffix for suffix, _ in ENGINES.values())

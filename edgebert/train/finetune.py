@@ -214,7 +214,7 @@ def _batches(inputs: list[Encoded], batch_size: int) -> list[list[int]]:
     def chunks(rows: list[int], size: int) -> Iterator[list[int]]:
         return (rows[start : start + size] for start in range(0, len(rows), size))
 
-    batches = []
+    batches: list[list[int]] = []
     for bucket in chunks(torch.randperm(len(inputs)).tolist(), batch_size * BUCKET):
         bucket.sort(key=lambda row: len(inputs[row]))
         batches += chunks(bucket, batch_size)
