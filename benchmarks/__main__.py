@@ -1,5 +1,8 @@
 """Runs every benchmark of this folder with its defaults."""
 
 from benchmarks import hash as hash_embedding
+from benchmarks import tokenizers
 
 hash_embedding.main([])
+print()
+tokenizers.main([])
