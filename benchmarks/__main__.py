@@ -1,8 +1,10 @@
 """Runs every benchmark of this folder with its defaults."""
 
 from benchmarks import hash as hash_embedding
-from benchmarks import tokenizers
+from benchmarks import startup, tokenizers
 
 hash_embedding.main([])
 print()
 tokenizers.main([])
+print()
+startup.main()
