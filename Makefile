@@ -38,11 +38,13 @@ format: $(BIN)/.lint ## let ruff and clang-format rewrite the sources
 	$(BIN)/ruff format .
 	$(BIN)/clang-format -i $$(git ls-files '*.c' '*.h' ':!:*_tables.h')
 
-bench: $(BIN)/.test ## measure the tokenizers, the hash and the encoder against their peers
+bench: $(BIN)/.test ## measure the hash, the tokenizers and the start against their peers
 	$(BIN)/python -m benchmarks
 
-wheel: $(BIN)/.lint ## build the wheel into dist/
+wheel: $(BIN)/.lint ## build the wheel into dist/, and try it where nothing else is installed
+	rm -rf dist build/lib build/bdist.*
 	$(BIN)/python -m build --wheel
+	PYTHON=$(BIN)/python tools/check_wheel.sh
 
 clean: ## remove what the targets above made
 	rm -rf $(VENV) build dist out edgebert/_native.* *.egg-info

@@ -7,10 +7,12 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from edgebert.errors import DataError
+from edgebert.errors import DataError, MissingPackageError
 from edgebert.metrics import score
-from edgebert.model import TruncationWarning, load
+from edgebert.model import Result, TruncationWarning, load
 from edgebert.tsv import read_tsv
+
+BATCH_SIZE = 512  # texts between two steps of the progress bar
 
 
 def evaluate(path: Path, data: Path) -> dict[str, Any]:
@@ -34,7 +36,11 @@ def evaluate(path: Path, data: Path) -> dict[str, Any]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", TruncationWarning)  # counted below
         start = time.perf_counter()
-        results = model.infer(dataset.texts)
+        results: list[Result] = []
+        with _progress(path.name, len(dataset)) as bar:
+            for first in range(0, len(dataset), BATCH_SIZE):
+                results += model.infer(dataset.texts[first : first + BATCH_SIZE])
+                bar.update(len(results) - bar.n)
         seconds = time.perf_counter() - start
     predictions = [r.score if config.task == "regression" else r.label for r in results]
     return {
@@ -46,3 +52,14 @@ def evaluate(path: Path, data: Path) -> dict[str, Any]:
         "metrics": score(config.task, references, predictions),
         "texts_per_second": len(dataset) / seconds,
     }
+
+
+def _progress(name: str, total: int) -> Any:
+    try:
+        from tqdm.auto import tqdm
+    except ImportError as error:
+        raise MissingPackageError(
+            "measuring needs the package tqdm: pip install 'edgebert[eval]'"
+        ) from error
+    # disable=None: no bar where there is no terminal to show it on
+    return tqdm(total=total, desc=name, unit=" texts", leave=False, disable=None)

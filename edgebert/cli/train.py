@@ -165,10 +165,10 @@ def _tokenizer(args: argparse.Namespace) -> Tokenizer:
         if args.cased:
             raise EdgebertError("--cased needs --vocab FILE with a cased vocabulary")
         return Tokenizer.wordpiece()
-    from edgebert.export.vocabulary import build_tokenizer
+    from edgebert.export.vocabulary import build_tokenizer, read_vocab_txt
 
     try:
-        pieces = args.vocab.read_text(encoding="utf-8").removesuffix("\n").split("\n")
+        pieces = read_vocab_txt(args.vocab)
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{args.vocab}: cannot be read: {error}") from error
     return Tokenizer(build_tokenizer("wordpiece", pieces, not args.cased))
