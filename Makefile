@@ -3,6 +3,8 @@
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
+# setuptools warns of every editable installation, whatever the project looks like.
+PIP    := PYTHONWARNINGS=ignore $(BIN)/pip install --quiet --disable-pip-version-check
 # Training needs torch; whoever wants its tests says `make test TORCH=torch==2.13.0`.
 TORCH  ?=
 PYTEST ?= -n auto
@@ -54,19 +56,19 @@ $(BIN)/python:
 	@command -v cc >/dev/null && $(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { \
 	  echo "needs a C compiler and Python's venv: apt install build-essential python3-dev python3-venv"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --upgrade pip
+	$(PIP) --upgrade pip
 
 $(BIN)/.demo: $(SOURCES) | $(BIN)/python
-	$(BIN)/pip install --quiet -e '.[onnx,export,eval]'
+	$(PIP) -e '.[onnx,export,eval]'
 	@touch $@
 
 $(BIN)/.test: $(SOURCES) | $(BIN)/python
-	$(if $(TORCH),$(BIN)/pip install --quiet '$(TORCH)')
-	$(BIN)/pip install --quiet -e '.[test$(if $(TORCH),$(comma)train)]'
+	$(if $(TORCH),$(PIP) '$(TORCH)')
+	$(PIP) -e '.[test$(if $(TORCH),$(comma)train)]'
 	@touch $@
 
 $(BIN)/.lint: $(SOURCES) | $(BIN)/python
-	$(BIN)/pip install --quiet -e '.[dev]'
+	$(PIP) -e '.[dev]'
 	@touch $@
 
 comma := ,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import mmap
 from pathlib import Path
 
+import numpy as np
+
 from edgebert._native import ffi, lib
 from edgebert.config import ACTIVATIONS, HASH_FAMILIES, TASKS, HashParams, ModelConfig
 from edgebert.errors import ModelError
@@ -65,7 +67,7 @@ class NativeModel:
             intermediate_size=c.intermediate_size,
             max_position_embeddings=c.max_position_embeddings,
             type_vocab_size=c.type_vocab_size,
-            layer_norm_eps=c.layer_norm_eps,
+            layer_norm_eps=float(str(np.float32(c.layer_norm_eps))),  # shortest
             hidden_act=ACTIVATIONS[c.activation],
             task=TASKS[c.task],
             labels=tuple(labels),

@@ -9,13 +9,17 @@ trap 'rm -rf "$out"' EXIT
 texts=(
     "a gripping film with a wonderful cast"
     "the plot is thin and the jokes fall flat"
-    "not a bad way to spend an evening"
+    "a warm , funny and moving story"
     "i want those two hours of my life back"
 )
 
-say() { printf '\n\033[1m$ edgebert %s\033[0m\n' "$*"; }
+# Prints a command as one would type it, then runs it.
 run() {
-    say "$@"
+    printf '\n$ edgebert'
+    for word in "$@"; do
+        case $word in *' '*) printf ' "%s"' "$word" ;; *) printf ' %s' "$word" ;; esac
+    done
+    printf '\n'
     "$edgebert" "$@"
 }
 
