@@ -35,4 +35,5 @@ else
     printf '\nThe engines disagree: this is a bug.\n' >&2
     exit 1
 fi
+run eval out/uno-sst2.onnx out/uno-sst2.ebm --data tests/data/sst2_dev_head.tsv
 run inspect out/uno-sst2.ebm
