@@ -76,7 +76,8 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
         first = "" if path.is_dir() else "save it as a folder, model.save_pretrained('DIR'), and "
         raise ModelError(
             f"{path}: {error}; to keep its encoder, {first}train it behind the hash instead: "
-            f"edgebert train --init {path if path.is_dir() else 'DIR'} --data train.tsv -o model.pt"
+            f"edgebert train --init {path if path.is_dir() else 'DIR'} "
+            "--data train.tsv --dev dev.tsv -o model.pt"
         ) from error
     except ModelError as error:
         raise ModelError(f"{path}: {' '.join(str(error).split())}") from error  # one line

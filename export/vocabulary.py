@@ -39,8 +39,11 @@ _LEAF = 0  # the state without edges
 
 
 def read_vocab_txt(path: Path) -> list[str]:
-    """The pieces of a Hugging Face ``vocab.txt``, one a line."""
-    return path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
+    """The pieces of a Hugging Face ``vocab.txt``, one a line; ModelError if it is not UTF-8."""
+    try:
+        return path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
+    except UnicodeDecodeError as error:
+        raise ModelError(f"{path} is not UTF-8 text: {error}") from error
 
 
 def build_tokenizer(
@@ -61,13 +64,16 @@ def compile_vocabulary(pieces: Iterable[str]) -> bytes:
             not matter, and the empty string is left out.
 
     Raises:
-        ModelError: the compiled vocabulary is larger than 16 MB.
+        ModelError: the compiled vocabulary is larger than 16 MB, or a piece is no valid text.
     """
     words: tuple[set[bytes], set[bytes]] = (set(), set())
     for piece in pieces:
         continues = piece.startswith(CONTINUATION) and piece != CONTINUATION
         text = piece[len(CONTINUATION) :] if continues else piece
-        words[continues].add(text.encode())
+        try:
+            words[continues].add(text.encode())
+        except UnicodeEncodeError as error:
+            raise ModelError(f"{piece!r} has a lone surrogate: no text can hold it") from error
     automaton = _Automaton()
     roots = [automaton.states[automaton.add(sorted(group - {b""}))] for group in words]
     # Only a layout shows which children are often met from afar, and then what edges there are.

@@ -165,7 +165,7 @@ def test_a_learned_table_is_refused_with_the_way_out(folder: Path, row: int) -> 
     edit_safetensors(folder, learn)
     message = refused(folder)
     assert f"learned table (the row of {VOCABULARY[row]!r} is not" in message
-    assert f"edgebert train --init {folder} --data train.tsv -o model.pt" in message
+    assert f"edgebert train --init {folder} --data train.tsv --dev dev.tsv -o model.pt" in message
 
 
 def test_a_table_in_a_pt_file_is_checked_as_well(tmp_path: Path, tiny: Checkpoint) -> None:
@@ -181,7 +181,7 @@ def test_a_table_in_a_pt_file_is_checked_as_well(tmp_path: Path, tiny: Checkpoin
     table[2, 0] += 1e-6
     torch.save({**content, "vocabulary": VOCABULARY}, path)
     assert "save_pretrained('DIR'), and train it" in refused(path)
-    assert "edgebert train --init DIR --data train.tsv -o model.pt" in refused(path)
+    assert "edgebert train --init DIR --data train.tsv --dev dev.tsv -o model.pt" in refused(path)
 
 
 def test_a_table_of_another_hash_is_refused(folder: Path, tiny: Checkpoint) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,16 +13,19 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edgebert._native import ffi
 from edgebert.cli import main
 from edgebert.config import HashParams, ModelConfig
 from edgebert.errors import DataError, ModelError
 from edgebert.tokenizer import Tokenizer
 from edgebert.train.presets import PRESETS, num_parameters
+from tests.conftest import REPO
 
 torch = pytest.importorskip("torch", reason="training needs torch: pip install 'edgebert[train]'")
 
 from edgebert.export.checkpoint import read_checkpoint  # noqa: E402
 from edgebert.export.roles import WORD_EMBEDDINGS, state_shapes  # noqa: E402
+from edgebert.export.vocabulary import decompile_vocabulary  # noqa: E402
 from edgebert.hash import HashEmbedding  # noqa: E402
 from edgebert.train import bert, finetune  # noqa: E402
 from edgebert.train.checkpoint import load_torch  # noqa: E402
@@ -328,3 +332,18 @@ def test_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert load_torch(options.output)[1].max_position_embeddings == 12
     assert main(["train", *files, *arguments, "--metric", "pearson"]) == 1
     assert "classification is measured by accuracy" in capsys.readouterr().err
+
+
+def test_the_loop_of_ones_own_in_the_documentation_ends_in_an_export(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    vocabulary = Tokenizer.wordpiece().blob[ffi.sizeof("eb_tokenizer_header") :]
+    Path("vocab.txt").write_text("\n".join(decompile_vocabulary(vocabulary)) + "\n")
+    text = (REPO / "docs" / "training.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    exec(code, {})
+    assert main(["export", "my-model", "-o", "out", "--json"]) == 0
+    artifacts = json.loads(capsys.readouterr().out)
+    assert [Path(a["path"]).name for a in artifacts] == ["my-model.onnx", "my-model.ebm"]
+    assert all(a["difference"] < 1e-5 for a in artifacts)

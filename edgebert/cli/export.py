@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,6 +14,9 @@ from edgebert._native import ffi
 from edgebert.cli.output import print_json, print_table, thousands
 from edgebert.errors import EdgebertError, MissingPackageError
 from edgebert.export import WRITERS, write_model
+
+if TYPE_CHECKING:
+    from edgebert.export.checkpoint import Checkpoint, Probe
 
 DTYPES = ("f32",)
 HASH_BYTES = ffi.sizeof("eb_hash_params")  # all that is left of the embedding table
@@ -101,12 +105,13 @@ def export(checkpoint_path: Path, output: Path, formats: list[str]) -> list[Arti
         ) from error
     checkpoint = read_checkpoint(checkpoint_path)
     spec = ModelSpec.from_checkpoint(checkpoint)
+    probe = checkpoint.probe or _make_probe(checkpoint)
     output.mkdir(parents=True, exist_ok=True)
     artifacts = []
     for name in formats:
         path = output / f"{checkpoint_path.resolve().stem}.{name}"
         write_model(spec, path)
-        difference, note = _difference(path, checkpoint.probe)
+        difference, note = _difference(path, probe)
         artifacts.append(
             Artifact(
                 path, path.stat().st_size, spec.weight_bytes, len(spec.tokenizer), difference, note
@@ -115,14 +120,28 @@ def export(checkpoint_path: Path, output: Path, formats: list[str]) -> list[Arti
     return artifacts
 
 
-def _difference(path: Path, probe: Any) -> tuple[float | None, str]:
+def _make_probe(checkpoint: Checkpoint) -> Probe | None:
+    """PyTorch's own answers, where it is installed, for a checkpoint that holds none."""
+    try:
+        from edgebert.train.checkpoint import make_probe
+    except ImportError:
+        return None
+    return make_probe(checkpoint)
+
+
+def _difference(path: Path, probe: Probe | None) -> tuple[float | None, str]:
     """Largest difference of the artifact's logits to those that PyTorch gave, and a remark."""
-    from edgebert.model import load
+    from edgebert.model import TruncationWarning, load
 
     if probe is None:
-        return None, "Not compared with PyTorch: the checkpoint holds no probe logits."
+        return None, (
+            "Not compared with PyTorch: the checkpoint holds no answers of it, and it is not "
+            "installed: pip install 'edgebert[train]'"
+        )
     try:
-        logits = load(path).logits(probe.texts)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", TruncationWarning)
+            logits = load(path).logits(probe.texts)
     except MissingPackageError as error:
         return None, f"Not compared with PyTorch: {error}"
     return float(np.abs(logits - probe.logits).max()), ""

@@ -16,12 +16,19 @@ from torch import Tensor
 from transformers import BertForSequenceClassification
 
 from edgebert.config import ModelConfig
-from edgebert.export.checkpoint import FORMAT_VERSION, read_checkpoint
+from edgebert.export.checkpoint import FORMAT_VERSION, Checkpoint, Probe, read_checkpoint
 from edgebert.export.roles import state_shapes
 from edgebert.files import replacing
 from edgebert.sequence import Text
 from edgebert.tokenizer import Tokenizer
-from edgebert.train.bert import build
+from edgebert.train.bert import build, logits
+
+PROBE_TEXTS = (
+    "",
+    "a gripping film with a wonderful cast",
+    "Turn the lights off in the kitchen at half past ten, please!",
+    "Ünïcode, 日本語 & unbelievably-long-hyphenated-words " * 20,
+)
 
 
 def save_atomically(content: Any, path: Path) -> None:
@@ -79,7 +86,17 @@ def load_torch(
         ModelError: the file is not a checkpoint of ours, or damaged.
     """
     checkpoint = read_checkpoint(path)
+    return _to_torch(checkpoint), checkpoint.config, Tokenizer(checkpoint.tokenizer)
+
+
+def make_probe(checkpoint: Checkpoint) -> Probe:
+    """What PyTorch answers to a few texts, for a checkpoint that holds no such answers."""
+    model, tokenizer = _to_torch(checkpoint), Tokenizer(checkpoint.tokenizer)
+    return Probe(PROBE_TEXTS, logits(model, checkpoint.config, tokenizer, PROBE_TEXTS))
+
+
+def _to_torch(checkpoint: Checkpoint) -> BertForSequenceClassification:
     model = build(checkpoint.config)
     state = {name: torch.from_numpy(values) for name, values in checkpoint.state.items()}
     model.load_state_dict(state, strict=False)  # read_checkpoint has seen to names and shapes
-    return model.eval(), checkpoint.config, Tokenizer(checkpoint.tokenizer)
+    return model.eval()
