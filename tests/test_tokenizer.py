@@ -464,7 +464,7 @@ def test_damaged_sections_are_refused_or_harmless(case: Case) -> None:
 # ---- the data sets -------------------------------------------------------------------------------
 
 ALL_LINES = "EDGEBERT_ALL_LINES" in os.environ
-LARGE = 5_000_000  # bytes; of larger files only one line in SAMPLE is read
+LARGE = 1_000_000  # bytes; of larger files only one line in SAMPLE is read
 SAMPLE = 1 if ALL_LINES else 100
 
 
@@ -494,13 +494,13 @@ def test_every_line_of_the_data_gives_the_tokens_of_hugging_face(
             tokens += sum(map(len, expected))
     with capsys.disabled():
         print(f"\n{count:,} lines, {tokens:,} tokens, {len(wrong)} differ", end=" ")
-    assert count > 100_000 and not wrong[:3]
+    assert count > 50_000 and not wrong[:3]
 
 
 def test_slow_gives_the_same_tokens_on_the_data(case: Case, shared_data: Path) -> None:
     sample = list(lines(shared_data / "sst2" / "dev.tsv"))
-    others = itertools.chain.from_iterable(map(lines, (shared_data / "text").glob("w*.txt")))
-    sample += list(others)[::50]
+    others = itertools.chain.from_iterable(map(lines, data_files(shared_data)))
+    sample += list(itertools.islice(others, 0, 20_000, 10))
     common = [line for line in sample if agreed(line, case.lowercase)]
     assert len(common) > 2800 and len(common) > 0.99 * len(sample)
     assert not differing(case.wordpiece, common, map(case.slow.tokenize, common))[:3]
