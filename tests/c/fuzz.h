@@ -1,0 +1,39 @@
+/* What the fuzzers share. libFuzzer (LLVM) calls LLVMFuzzerTestOneInput with one input after the
+ * other and keeps those that reach new code; its input is a heap block of exactly that size, so
+ * that AddressSanitizer sees each byte read beyond. */
+#ifndef EB_FUZZ_H
+#define EB_FUZZ_H
+
+#include "edgebert.h"
+
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+int LLVMFuzzerInitialize(int *argc, char ***argv);
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* A promise of the interface; breaking it is a crash, of which libFuzzer keeps the input. */
+#define REQUIRE(condition)                                                                         \
+    do {                                                                                           \
+        if (!(condition)) {                                                                        \
+            fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #condition);                \
+            abort();                                                                               \
+        }                                                                                          \
+    } while (0)
+
+static inline void *allocate(size_t size) { /* exactly; aligned to EB_ALIGNMENT */
+    void *memory = malloc(size);
+    REQUIRE(memory && (uintptr_t)memory % EB_ALIGNMENT == 0);
+    return memory;
+}
+
+static inline void *copy_of(const void *data, size_t size) {
+    void *copy = allocate(size);
+    if (size)
+        memcpy(copy, data, size);
+    return copy;
+}
+
+#endif
