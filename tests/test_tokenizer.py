@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import functools
 import itertools
 import lzma
@@ -24,6 +25,7 @@ from edgebert.errors import ModelError
 from edgebert.export.vocabulary import build_tokenizer, decompile_vocabulary, read_vocab_txt
 from edgebert.tokenizer import BERT_UNCASED, Tokenizer, tokenizer_section
 
+MANUAL = Path(__file__).parent.parent / "docs" / "tokenizers.md"
 HEADER_SIZE = len(tokenizer_section("word", True))
 SPECIALS = ["[CLS]", "[SEP]", "[UNK]", "[PAD]", "[MASK]"]
 SURROGATES = range(0xD800, 0xE000)
@@ -251,6 +253,9 @@ def test_lone_surrogates_are_as_if_never_written(case: Case, parts: list[str]) -
     clean = "".join(part for part in parts if not (part and ord(part[0]) in SURROGATES))
     for tokenizer in (case.wordpiece, case.word):
         assert tokenizer.tokenize("".join(parts)) == tokenizer.tokenize(clean)
+    if clean != "".join(parts):
+        with pytest.raises(TypeError):  # so Hugging Face cannot be asked
+            case.fast.encode("".join(parts))
 
 
 # ---- where Hugging Face's slow tokenizer differs from its fast one (docs/tokenizers.md) ----------
@@ -332,6 +337,12 @@ def test_where_slow_and_fast_disagree_we_follow_fast(case: Case, name: str) -> N
         assert predicate(text, lowercase) and not predicate("Plain text, é 日本 Σ"[:-1], lowercase)
         assert case.wordpiece.tokenize(text) == case.fast_tokens([text])[0] == fast.split()
         assert case.slow.tokenize(text) == slow.split()
+
+
+def test_the_manual_lists_these_cases() -> None:
+    rows = re.findall(r"^\|.*\| `(.*)` \| `(.*)` \| `(.*)` \|$", MANUAL.read_text("utf-8"), re.M)
+    listed = {tuple(ast.literal_eval(f'"{cell}"') for cell in row) for row in rows}
+    assert listed == {row[2:] for row in DISAGREEMENTS.values()}
 
 
 @settings(max_examples=500)
