@@ -9,7 +9,7 @@ PIP    := PYTHONWARNINGS=ignore $(BIN)/pip install --quiet --disable-pip-version
 TORCH  ?=
 PYTEST ?= -n auto
 
-SOURCES := pyproject.toml setup.py edgebert/_build.py $(wildcard csrc/*.[ch] csrc/*/*.[ch])
+SOURCES := pyproject.toml setup.py edgebert/_build.py csrc/CFLAGS $(wildcard csrc/*.[ch] csrc/*/*.[ch])
 
 .PHONY: help demo test test-c lint format bench wheel clean
 .DEFAULT_GOAL := help

@@ -1,10 +1,12 @@
 """Runs every benchmark of this folder with its defaults."""
 
 from benchmarks import hash as hash_embedding
-from benchmarks import startup, tokenizers
+from benchmarks import latency, startup, tokenizers
 
 hash_embedding.main([])
 print()
 tokenizers.main([])
+print()
+latency.main([])
 print()
 startup.main()

@@ -26,7 +26,7 @@ def build_c(folder: Path) -> Path:
     csrc = REPO / "csrc"
     sources = [REPO / "benchmarks" / "hash_kernels.c", csrc / "hash.c", *csrc.glob("kernels/*.c")]
     program = folder / "hash_kernels"
-    flags = ["-std=c99", "-O3", "-fno-math-errno", "-fno-trapping-math"]
+    flags = (csrc / "CFLAGS").read_text().split()
     includes = [f"-I{csrc}", f"-I{csrc / 'include'}"]
     subprocess.run(["cc", *flags, *includes, *sources, "-lm", "-o", program], check=True)
     return program

@@ -4,7 +4,7 @@
 
 uint64_t eb_encoder_scratch(const eb_config *config, uint64_t n) {
     const uint64_t h = config->hidden_size;
-    const uint64_t attention = 5 * h * n + h / config->num_attention_heads * n + n;
+    const uint64_t attention = 5 * h * n + EB_ATTENTION_SCRATCH(n, h / config->num_attention_heads);
     const uint64_t feed_forward = (h + config->intermediate_size) * n;
     const uint64_t head = h;
     const uint64_t most = attention > feed_forward ? attention : feed_forward;
@@ -34,9 +34,9 @@ static void encode_layer(const eb_model *model, size_t layer, size_t n, float *x
 #define W(role) eb_tensor_of(model, layer, EB_##role)
 
     float *qkv = scratch, *context = qkv + 3 * h * n, *update = context + h * n;
-    float *keys = update + h * n, *scores = keys + h / heads * n;
+    float *attention = update + h * n;
     k->linear_f32(x, n, h, W(QKV_WEIGHT), W(QKV_BIAS), 3 * h, qkv);
-    k->attention_f32(qkv, n, h, heads, keys, scores, context);
+    k->attention_f32(qkv, n, h, heads, attention, context);
     k->linear_f32(context, n, h, W(ATTENTION_OUTPUT_WEIGHT), W(ATTENTION_OUTPUT_BIAS), h, update);
     k->layer_norm_f32(update, x, n, h, W(ATTENTION_NORM_WEIGHT), W(ATTENTION_NORM_BIAS),
                       config->layer_norm_eps, x);

@@ -42,14 +42,8 @@ ffibuilder.set_source(
     "edgebert._native",
     '#include "edgebert.h"\n#include "format.h"\n',
     sources=sorted(relative(path) for path in [*CSRC.glob("*.c"), *CSRC.glob("kernels/*.c")]),
-    depends=sorted(relative(path) for path in CSRC.rglob("*.h")),
+    depends=sorted(relative(path) for path in [*CSRC.rglob("*.h"), CSRC / "CFLAGS"]),
     include_dirs=[relative(CSRC / "include"), relative(CSRC)],
-    extra_compile_args=[
-        "-std=c99",
-        "-O3",
-        "-fno-math-errno",
-        "-fno-trapping-math",
-        "-fvisibility=hidden",
-    ],
+    extra_compile_args=[*(CSRC / "CFLAGS").read_text().split(), "-fvisibility=hidden"],
     py_limited_api=True,
 )

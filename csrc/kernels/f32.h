@@ -1,7 +1,7 @@
 /* The float32 kernels of one instruction set. Each of scalar.c, avx2.c, ... includes this file
- * after switching its instruction set on and setting EB_F32_LANES, the floats in a vector: plain C
- * that the compiler turns into that set's vectors. Sums are ordered differently from set to set, so
- * float results may differ in the last bits.
+ * after switching its instruction set on and setting EB_F32_LANES, the floats in a vector. Vectors
+ * are those that GCC and Clang know in C; other compilers get single floats. Sums are ordered
+ * differently from set to set, so float results may differ in the last bits.
  *
  * Matrices are row-major; weights are [in, out]. Of libm only sqrtf. */
 #include <math.h>
@@ -9,14 +9,22 @@
 #include <stdint.h>
 #include <string.h>
 
-#define EB_F32_ROWS 4                  /* rows of x that share a load of weights */
-#define EB_F32_COLS (3 * EB_F32_LANES) /* 4 x 3 vectors of sums fill 16 registers best */
+#define EB_F32_ROWS EB_ATTENTION_ROWS /* rows of x that share a load of weights */
+#define EB_F32_VECS 3                 /* 4 x 3 vectors of sums fill 16 registers best */
 
 #if defined(__GNUC__)
 #define EB_ALWAYS_INLINE inline __attribute__((always_inline))
+typedef float eb_vec
+    __attribute__((vector_size(4 * EB_F32_LANES), aligned(4), may_alias)); /* of any floats */
+#define EB_VEC_ZERO {0.0f}
 #else
 #define EB_ALWAYS_INLINE inline
+#undef EB_F32_LANES
+#define EB_F32_LANES 1
+typedef float eb_vec;
+#define EB_VEC_ZERO 0.0f
 #endif
+#define EB_VEC(p) (*(eb_vec *)(p))
 
 /* e^x, relative error below 2e-7; x is clamped to where e^x is a normal float. */
 static inline float eb_exp(float x) {
@@ -64,41 +72,63 @@ static inline float eb_gelu(float x) {
     return x * (x < 0.0f ? half_erfc : 1.0f - half_erfc);
 }
 
-/* y[rows, cols] of x[rows, in] * w[in, out] + b. Called with constants for rows and cols, so that
- * the compiler keeps the sums in registers while `in` runs. */
-static EB_ALWAYS_INLINE void eb_linear_tile(const float *x, size_t rows, size_t in, const float *w,
-                                            const float *b, size_t cols, size_t out, float *y) {
-    float sum[EB_F32_ROWS][EB_F32_COLS];
+/* y[rows, vecs * lanes] = x[rows, in] * w[in, vecs * lanes] + b, in matrices whose rows begin ldx,
+ * ldw and ldy floats apart; b may be NULL. Called with constants for rows and vecs, so that the
+ * sums stay in registers while `in` runs. */
+static EB_ALWAYS_INLINE void eb_tile(const float *x, size_t ldx, size_t rows, size_t in,
+                                     const float *w, size_t ldw, const float *b, size_t vecs,
+                                     float *y, size_t ldy) {
+    eb_vec sum[EB_F32_ROWS][EB_F32_VECS];
     for (size_t r = 0; r < rows; r++)
-        for (size_t c = 0; c < cols; c++)
-            sum[r][c] = b[c];
+        for (size_t v = 0; v < vecs; v++)
+            sum[r][v] = b ? EB_VEC(b + v * EB_F32_LANES) : (eb_vec)EB_VEC_ZERO;
     for (size_t k = 0; k < in; k++)
         for (size_t r = 0; r < rows; r++)
-            for (size_t c = 0; c < cols; c++)
-                sum[r][c] += x[r * in + k] * w[k * out + c];
+            for (size_t v = 0; v < vecs; v++)
+                sum[r][v] += x[r * ldx + k] * EB_VEC(w + k * ldw + v * EB_F32_LANES);
     for (size_t r = 0; r < rows; r++)
-        for (size_t c = 0; c < cols; c++)
-            y[r * out + c] = sum[r][c];
+        for (size_t v = 0; v < vecs; v++)
+            EB_VEC(y + r * ldy + v * EB_F32_LANES) = sum[r][v];
 }
 
-static EB_ALWAYS_INLINE void eb_linear_columns(const float *x, size_t n, size_t in, const float *w,
-                                               const float *b, size_t cols, size_t out, float *y) {
+/* The same for any number of rows. */
+static EB_ALWAYS_INLINE void eb_tiles(const float *x, size_t ldx, size_t n, size_t in,
+                                      const float *w, size_t ldw, const float *b, size_t vecs,
+                                      float *y, size_t ldy) {
     size_t i = 0;
     for (; i + EB_F32_ROWS <= n; i += EB_F32_ROWS)
-        eb_linear_tile(x + i * in, EB_F32_ROWS, in, w, b, cols, out, y + i * out);
-    for (; i < n; i++)
-        eb_linear_tile(x + i * in, 1, in, w, b, cols, out, y + i * out);
+        eb_tile(x + i * ldx, ldx, EB_F32_ROWS, in, w, ldw, b, vecs, y + i * ldy, ldy);
+    x += i * ldx;
+    y += i * ldy;
+    if (n - i == 3)
+        eb_tile(x, ldx, 3, in, w, ldw, b, vecs, y, ldy);
+    else if (n - i == 2)
+        eb_tile(x, ldx, 2, in, w, ldw, b, vecs, y, ldy);
+    else if (n - i == 1)
+        eb_tile(x, ldx, 1, in, w, ldw, b, vecs, y, ldy);
+}
+
+/* y[n, out] = x[n, in] * w[in, out] + b, b may be NULL. */
+static void eb_matmul(const float *x, size_t ldx, size_t n, size_t in, const float *w, size_t ldw,
+                      const float *b, size_t out, float *y, size_t ldy) {
+    const size_t block = EB_F32_VECS * EB_F32_LANES;
+    size_t j = 0;
+    for (; j + block <= out; j += block)
+        eb_tiles(x, ldx, n, in, w + j, ldw, b ? b + j : NULL, EB_F32_VECS, y + j, ldy);
+    for (; j + EB_F32_LANES <= out; j += EB_F32_LANES)
+        eb_tiles(x, ldx, n, in, w + j, ldw, b ? b + j : NULL, 1, y + j, ldy);
+    for (; j < out; j++)
+        for (size_t i = 0; i < n; i++) {
+            float sum = b ? b[j] : 0.0f;
+            for (size_t k = 0; k < in; k++)
+                sum += x[i * ldx + k] * w[k * ldw + j];
+            y[i * ldy + j] = sum;
+        }
 }
 
 static void eb_linear_f32(const float *x, size_t n, size_t in, const float *w, const float *b,
                           size_t out, float *y) {
-    size_t j = 0;
-    for (; j + EB_F32_COLS <= out; j += EB_F32_COLS)
-        eb_linear_columns(x, n, in, w + j, b + j, EB_F32_COLS, out, y + j);
-    for (; j + EB_F32_LANES <= out; j += EB_F32_LANES)
-        eb_linear_columns(x, n, in, w + j, b + j, EB_F32_LANES, out, y + j);
-    for (; j < out; j++)
-        eb_linear_columns(x, n, in, w + j, b + j, 1, out, y + j);
+    eb_matmul(x, in, n, in, w, out, b, out, y, out);
 }
 
 static void eb_gelu_f32(float *x, size_t count) {
@@ -111,56 +141,84 @@ static void eb_tanh_f32(float *x, size_t count) {
         x[i] = eb_tanh(x[i]);
 }
 
+/* Sum of x[count], in as many partial sums as a vector has lanes. */
+static inline float eb_sum(const float *x, size_t count) {
+    float lanes[EB_F32_LANES], sum = 0.0f;
+    eb_vec partial = EB_VEC_ZERO;
+    size_t i = 0;
+    for (; i + EB_F32_LANES <= count; i += EB_F32_LANES)
+        partial += EB_VEC(x + i);
+    EB_VEC(lanes) = partial;
+    for (size_t lane = 0; lane < EB_F32_LANES; lane++)
+        sum += lanes[lane];
+    for (; i < count; i++)
+        sum += x[i];
+    return sum;
+}
+
+/* Sum of x[count] squared. */
+static inline float eb_sum_of_squares(const float *x, size_t count) {
+    float lanes[EB_F32_LANES], sum = 0.0f;
+    eb_vec partial = EB_VEC_ZERO;
+    size_t i = 0;
+    for (; i + EB_F32_LANES <= count; i += EB_F32_LANES)
+        partial += EB_VEC(x + i) * EB_VEC(x + i);
+    EB_VEC(lanes) = partial;
+    for (size_t lane = 0; lane < EB_F32_LANES; lane++)
+        sum += lanes[lane];
+    for (; i < count; i++)
+        sum += x[i] * x[i];
+    return sum;
+}
+
 /* out = LayerNorm(x + residual) over rows of size h; residual may be NULL, out may be x. */
 static void eb_layer_norm_f32(const float *x, const float *residual, size_t n, size_t h,
                               const float *weight, const float *bias, float eps, float *out) {
     for (size_t i = 0; i < n; i++, x += h, out += h) {
-        float mean = 0.0f, variance = 0.0f;
-        for (size_t c = 0; c < h; c++) {
+        for (size_t c = 0; c < h; c++)
             out[c] = x[c] + (residual ? residual[i * h + c] : 0.0f);
-            mean += out[c];
-        }
-        mean /= (float)h;
+        const float mean = eb_sum(out, h) / (float)h;
         for (size_t c = 0; c < h; c++)
-            variance += (out[c] - mean) * (out[c] - mean);
-        float scale = 1.0f / eb_sqrt(variance / (float)h + eps);
+            out[c] -= mean;
+        const float scale = 1.0f / eb_sqrt(eb_sum_of_squares(out, h) / (float)h + eps);
         for (size_t c = 0; c < h; c++)
-            out[c] = (out[c] - mean) * scale * weight[c] + bias[c];
+            out[c] = out[c] * scale * weight[c] + bias[c];
     }
 }
 
-/* context[n, h] = softmax(Q K^T / sqrt(h / heads)) V for each head; qkv is [n, 3 h].
- * keys: float[head_size * n], scores: float[n], both scratch. */
-static void eb_attention_f32(const float *qkv, size_t n, size_t h, size_t heads, float *keys,
-                             float *scores, float *context) {
-    const size_t d = h / heads;
+/* x[count] = e^x; returns their sum. */
+static inline float eb_softmax_numerators(float *x, size_t count) {
+    float max = x[0];
+    for (size_t j = 1; j < count; j++)
+        max = x[j] > max ? x[j] : max;
+    for (size_t j = 0; j < count; j++)
+        x[j] = eb_exp(x[j] - max);
+    return eb_sum(x, count);
+}
+
+/* context[n, h] = softmax(Q K^T / sqrt(h / heads)) V for each head; qkv is [n, 3 h]. A few queries
+ * at a time, so that the scores stay small. */
+static void eb_attention_f32(const float *qkv, size_t n, size_t h, size_t heads, float *scratch,
+                             float *context) {
+    const size_t d = h / heads, ldk = EB_ATTENTION_STRIDE(n);
     const float scale = 1.0f / eb_sqrt((float)d);
+    float *keys = scratch, *scores = scratch + d * ldk;
     for (size_t head = 0; head < heads; head++) {
         const float *q = qkv + head * d, *k = q + h, *v = k + h;
-        for (size_t j = 0; j < n; j++) /* K transposed: scores of neighbours lie side by side */
-            for (size_t c = 0; c < d; c++)
-                keys[c * n + j] = k[j * 3 * h + c] * scale;
-        for (size_t i = 0; i < n; i++) {
+        for (size_t c = 0; c < d; c++) /* K transposed: scores of neighbours lie side by side */
+            for (size_t j = 0; j < ldk; j++)
+                keys[c * ldk + j] = j < n ? k[j * 3 * h + c] * scale : 0.0f;
+        for (size_t i = 0; i < n; i += EB_F32_ROWS) {
+            const size_t rows = n - i < EB_F32_ROWS ? n - i : EB_F32_ROWS;
             float *out = context + i * h + head * d;
-            float max = -3.4e38f, sum = 0.0f;
-            for (size_t j = 0; j < n; j++)
-                scores[j] = 0.0f;
-            for (size_t c = 0; c < d; c++)
-                for (size_t j = 0; j < n; j++)
-                    scores[j] += q[i * 3 * h + c] * keys[c * n + j];
-            for (size_t j = 0; j < n; j++)
-                max = scores[j] > max ? scores[j] : max;
-            for (size_t j = 0; j < n; j++) {
-                scores[j] = eb_exp(scores[j] - max);
-                sum += scores[j];
-            }
-            for (size_t c = 0; c < d; c++)
-                out[c] = 0.0f;
-            for (size_t j = 0; j < n; j++)
+            float sums[EB_F32_ROWS];
+            eb_matmul(q + i * 3 * h, 3 * h, rows, d, keys, ldk, NULL, ldk, scores, ldk);
+            for (size_t r = 0; r < rows; r++)
+                sums[r] = eb_softmax_numerators(scores + r * ldk, n);
+            eb_matmul(scores, ldk, rows, n, v, 3 * h, NULL, d, out, h);
+            for (size_t r = 0; r < rows; r++)
                 for (size_t c = 0; c < d; c++)
-                    out[c] += scores[j] * v[j * 3 * h + c];
-            for (size_t c = 0; c < d; c++)
-                out[c] /= sum;
+                    out[r * h + c] /= sums[r];
         }
     }
 }

@@ -6,6 +6,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Attention takes the scores of so many queries at a time, in rows of whole vectors, of which the
+ * widest set's has 16 floats. Its scratch holds these and a head's keys. */
+#define EB_ATTENTION_ROWS 4
+#define EB_ATTENTION_STRIDE(n) (((n) + 15) / 16 * 16)
+#define EB_ATTENTION_SCRATCH(n, head_size)                                                         \
+    (((head_size) + EB_ATTENTION_ROWS) * EB_ATTENTION_STRIDE(n))
+
 typedef struct eb_kernels {
     const char *name;
     /* Both add to sums[cols] the symmetric residues mod modulus of n n-grams; n <= 2^31.
@@ -27,8 +34,9 @@ typedef struct eb_kernels {
     void (*tanh_f32)(float *x, size_t count);
     void (*layer_norm_f32)(const float *x, const float *residual, size_t n, size_t h,
                            const float *weight, const float *bias, float eps, float *out);
-    void (*attention_f32)(const float *qkv, size_t n, size_t h, size_t heads, float *keys,
-                          float *scores, float *context);
+    /* scratch: float[EB_ATTENTION_SCRATCH(n, h / heads)] */
+    void (*attention_f32)(const float *qkv, size_t n, size_t h, size_t heads, float *scratch,
+                          float *context);
 } eb_kernels;
 
 /* The kernels of the best instruction set that this processor and its system support. */
