@@ -100,7 +100,7 @@ def words(text: str, lowercase: bool) -> list[str]:
     return result
 
 
-def texts_of(characters: Sequence[str], size: int = 1024) -> list[str]:
+def texts_of(characters: Sequence[str], size: int = 64) -> list[str]:
     """Texts with each character by itself and inside a word; long ones, which take less time."""
     return [
         " ".join(f"{c} a{c}b" for c in characters[i : i + size])
