@@ -11,7 +11,7 @@ PYTEST ?= -n auto
 
 SOURCES := pyproject.toml setup.py edgebert/_build.py csrc/CFLAGS $(wildcard csrc/*.[ch] csrc/*/*.[ch])
 
-.PHONY: help demo test test-c lint format bench wheel clean
+.PHONY: help demo test test-c fuzz lint format bench wheel clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -23,8 +23,11 @@ demo: $(BIN)/.demo ## export the trained UNO model and let both engines answer
 test: $(BIN)/.test test-c ## C tests under sanitizers, then all Python tests
 	$(BIN)/python -m pytest $(PYTEST)
 
-test-c: ## only the C tests, under AddressSanitizer and UndefinedBehaviorSanitizer
-	$(MAKE) -C tests/c
+test-c: ## only the C tests and a little fuzzing, under AddressSanitizer and UBSan
+	$(MAKE) -C tests/c -j$$(nproc) -O --no-print-directory
+
+fuzz: ## fuzz the C library until stopped
+	$(MAKE) -C tests/c fuzz
 
 lint: $(BIN)/.lint ## ruff, mypy and clang-format, as CI runs them
 	$(BIN)/ruff check .
