@@ -99,7 +99,8 @@ static eb_status check_config(const eb_config *c) {
                      in_range(c->max_position_embeddings, MAX_TOKENS) &&
                      c->max_position_embeddings >= 2 && in_range(c->type_vocab_size, 256) &&
                      in_range(c->num_labels, MAX_LABELS) && c->layer_norm_eps >= 0.0f &&
-                     c->layer_norm_eps < 1.0f;
+                     c->layer_norm_eps < 1.0f &&
+                     (c->task != EB_TASK_REGRESSION || c->num_labels == 1);
     if (!sane)
         return EB_ERROR_CORRUPT;
     if (c->task > EB_TASK_REGRESSION || c->activation != EB_ACTIVATION_GELU)
@@ -120,13 +121,15 @@ static eb_status check_header(const void *file, size_t file_size) {
     if (file_size < sizeof *header)
         return EB_ERROR_TRUNCATED;
     if (header->version != EB_FILE_VERSION)
-        return EB_ERROR_VERSION;
+        return header->version ? EB_ERROR_VERSION : EB_ERROR_CORRUPT;
     if (file_size < header->file_size)
         return EB_ERROR_TRUNCATED;
     if (header->file_size < sizeof *header)
         return EB_ERROR_CORRUPT;
     if (header->checksum != eb_file_checksum(file, header->file_size))
         return EB_ERROR_CHECKSUM;
+    if (header->hash.family > EB_HASH_MURMUR3)
+        return EB_ERROR_UNSUPPORTED;
     if (header->hash.dimension != header->config.hidden_size)
         return EB_ERROR_CORRUPT;
     return check_config(&header->config);
@@ -239,6 +242,8 @@ eb_status eb_model_open(const void *file, size_t file_size, void *memory, size_t
         status = eb_tokenizer_open((const uint8_t *)file + header->tokenizer.offset,
                                    header->tokenizer.size, base + layout.tokenizer,
                                    layout.tokenizer_size, &m->tokenizer);
+    if (status == EB_ERROR_TRUNCATED)
+        status = EB_ERROR_CORRUPT; /* the section is too short, not the file */
     if (status == EB_OK)
         status = eb_hash_open(&header->hash, base + layout.hash, layout.hash_size, &m->hash);
     if (status == EB_OK)

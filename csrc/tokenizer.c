@@ -24,8 +24,9 @@ eb_status eb_tokenizer_open(const void *section, size_t section_size, void *memo
     if (section_size < sizeof header)
         return EB_ERROR_TRUNCATED;
     memcpy(&header, section, sizeof header);
-    if (header.kind > EB_TOKENIZER_WORD || header.lowercase > 1 ||
-        header.vocabulary_size != section_size - sizeof header)
+    if (header.kind > EB_TOKENIZER_WORD)
+        return EB_ERROR_UNSUPPORTED;
+    if (header.lowercase > 1 || header.vocabulary_size != section_size - sizeof header)
         return EB_ERROR_CORRUPT;
     eb_tokenizer *t = memory;
     memset(t, 0, sizeof *t);

@@ -9,7 +9,7 @@
 
 /* An edge's kind: the number of bytes of its distance, 0 to 3, and flags. */
 #define DISTANCE_SIZE 3
-#define VARIANT 4 /* with no distance: no child; with one byte: an index into shared */
+#define VARIANT 4 /* with one byte: an index into shared instead; else no child */
 #define FINAL 8   /* a piece ends here */
 #define LAST 16   /* of the state's edges */
 
@@ -48,7 +48,7 @@ static size_t child_of(const eb_vocabulary *vocabulary, unsigned kind, size_t at
     const size_t end = at + size;
     if (!(kind & VARIANT))
         return end + (read_u24(operand) & ((1u << 8 * size) - 1));
-    if (size == 0 || operand[0] >= vocabulary->num_shared)
+    if (size != 1 || operand[0] >= vocabulary->num_shared)
         return vocabulary->edges_size;
     const size_t child = read_u24(vocabulary->shared + OFFSET_SIZE * operand[0]);
     return child < end ? vocabulary->edges_size : child;

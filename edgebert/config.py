@@ -62,6 +62,8 @@ class ModelConfig:
         try:
             known = {f.name for f in fields(cls)}
             values = {k: v for k, v in document.items() if k in known}
+            if not isinstance(document["labels"], (list, tuple)):
+                raise ModelError("the model's config is invalid: labels must be a list")
             values["labels"] = tuple(document["labels"])
             values["hash"] = HashParams(**document["hash"])
             config = cls(**values)

@@ -38,18 +38,13 @@ class NativeModel:
             raise ModelError(status_text(status))
 
     @property
-    def header(self) -> ffi.CData:
-        """The file's ``eb_file_header``."""
-        return ffi.cast("const eb_file_header *", self._file)
-
-    @property
     def isa(self) -> str:
         """Name of the instruction set in use."""
         return str(ffi.string(lib.eb_model_isa(self.handle)), "ascii")
 
     def section(self, name: str) -> bytes:
         """The bytes of the header's span ``name``, for example ``tokenizer``."""
-        span = getattr(self.header, name)
+        span = getattr(ffi.cast("const eb_file_header *", self._file), name)
         return self._map[span.offset : span.offset + span.size]
 
     def config(self) -> ModelConfig:

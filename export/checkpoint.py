@@ -21,6 +21,7 @@ from edgebert.export.hash_table import LearnedTableError, check_table
 from edgebert.export.roles import WORD_EMBEDDINGS, state_shapes
 from edgebert.export.torch_pickle import StoredTensor
 from edgebert.export.torch_zip import TorchFile
+from edgebert.tokenizer import Tokenizer
 
 FORMAT_VERSION = 1  # value of "edgebert" in a model.pt
 
@@ -111,7 +112,7 @@ def _read_torch_file(path: Path) -> Checkpoint:
                 {name: tensor.shape for name, tensor in tensors.items()},
                 lambda name: file.array(tensors[name]),
             ),
-            tokenizer.tobytes(),
+            Tokenizer(tokenizer.tobytes()).blob,
             _probe(content.get("probe"), config, file.array),
         )
 

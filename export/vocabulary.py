@@ -127,7 +127,7 @@ def decompile_vocabulary(data: bytes) -> list[str]:
             if child == _SHARED_CHILD:
                 offset = shared[_OFFSET_SIZE * operand :][:_OFFSET_SIZE]
                 todo.append((int.from_bytes(offset, "little"), text))
-            elif child != _NO_CHILD:
+            elif not child & _VARIANT:
                 todo.append((at + operand, text))
             if kind & _FINAL:
                 pieces.append(text.decode())

@@ -154,6 +154,15 @@ def edit_safetensors(folder: Path, edit: Callable[[dict[str, np.ndarray]], Any])
     save_file(tensors, folder / "model.safetensors")
 
 
+def test_a_damaged_tokenizer_is_refused(tmp_path: Path, tiny: Checkpoint) -> None:
+    pytest.importorskip("torch", reason="needs PyTorch to write files")
+    from tests.torch_models import save_checkpoint
+
+    spec = replace(ModelSpec.from_checkpoint(tiny), tokenizer=b"not a tokenizer section")
+    save_checkpoint(spec, tmp_path / "model.pt")
+    assert "tokenizer" in refused(tmp_path / "model.pt")
+
+
 @pytest.mark.parametrize("row", range(len(VOCABULARY)))
 def test_a_learned_table_is_refused_with_the_way_out(folder: Path, row: int) -> None:
     """One bit of one row is enough."""

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import edgebert
+from edgebert._native import ffi, lib
 from edgebert.config import HashParams
 from edgebert.export.ebm import ebm_bytes, write_ebm
 from edgebert.native import NativeModel
@@ -74,8 +75,6 @@ def test_foreign_files_are_refused(tmp_path: Path) -> None:
 
 def test_impossible_values_behind_a_right_checksum_are_refused_or_harmless(tmp_path: Path) -> None:
     """A hostile file has a right checksum: every header field and record is checked by itself."""
-    from edgebert._native import ffi, lib
-
     data = ebm_bytes(random_spec())
     header_size = ffi.sizeof("eb_file_header")
     header = ffi.from_buffer("eb_file_header *", data)
@@ -99,6 +98,31 @@ def test_impossible_values_behind_a_right_checksum_are_refused_or_harmless(tmp_p
         except edgebert.ModelError:
             refused += 1
     assert refused > 1000
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("config.task", 1, "impossible"),  # a regression with three labels
+        ("config.task", 2, "feature"),
+        ("config.activation", 1, "feature"),
+        ("hash.family", 2, "feature"),
+        ("hash.modulus", 4, "impossible"),
+        ("version", 0, "impossible"),
+        ("version", 2, "newer"),
+    ],
+)
+def test_the_error_tells_a_damaged_file_from_a_newer_one(
+    name: str, value: int, message: str, tmp_path: Path
+) -> None:
+    data = bytearray(ebm_bytes(random_spec()))
+    part = ffi.from_buffer("eb_file_header *", data)
+    *structs, field = name.split(".")
+    for struct in structs:
+        part = getattr(part, struct)
+    setattr(part, field, value)
+    data[12:16] = lib.eb_file_checksum(ffi.from_buffer(data), len(data)).to_bytes(4, "little")
+    assert message in _refused(bytes(data), tmp_path / "changed.ebm")
 
 
 def test_a_newer_format_version_is_refused_by_name(file: Path, tmp_path: Path) -> None:
