@@ -15,6 +15,18 @@ HASH_FAMILIES = ("poly", "murmur3")  # position = EB_HASH_* in edgebert.h
 TASKS = ("classification", "regression")  # position = EB_TASK_*
 ACTIVATIONS = ("gelu",)  # position = EB_ACTIVATION_*
 
+# The fields of ModelConfig that Hugging Face's BertConfig has too, under the same names.
+BERT_FIELDS = (
+    "hidden_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "intermediate_size",
+    "max_position_embeddings",
+    "type_vocab_size",
+    "layer_norm_eps",
+    "hidden_act",
+)
+
 
 @dataclass(frozen=True)
 class HashParams:

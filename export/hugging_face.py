@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from edgebert.config import ModelConfig
+from edgebert.config import BERT_FIELDS, ModelConfig
 from edgebert.errors import MissingPackageError, ModelError
 from edgebert.export.checkpoint import Checkpoint, checked_state
 from edgebert.export.dtypes import from_bytes
@@ -25,17 +25,6 @@ from edgebert.export.hash_table import LearnedTableError, check_table
 from edgebert.export.roles import WORD_EMBEDDINGS
 from edgebert.export.vocabulary import build_tokenizer, read_vocab_txt
 
-# Names that ModelConfig and BertConfig share.
-_SHARED = (
-    "hidden_size",
-    "num_hidden_layers",
-    "num_attention_heads",
-    "intermediate_size",
-    "max_position_embeddings",
-    "type_vocab_size",
-    "layer_norm_eps",
-    "hidden_act",
-)
 # Options of BertConfig that change what is computed: the values that a classifier has.
 _FIXED = {"model_type": "bert", "position_embedding_type": "absolute", "is_decoder": False}
 
@@ -69,13 +58,13 @@ def _config(document: dict[str, Any], extra: dict[str, Any]) -> ModelConfig:
     names = document.get("id2label", {"0": "LABEL_0", "1": "LABEL_1"})
     if not isinstance(names, dict) or set(names) != {str(i) for i in range(len(names))}:
         raise ModelError("the id2label of its config.json does not number the labels from 0")
-    missing = [name for name in _SHARED if name not in document]
+    missing = [name for name in BERT_FIELDS if name not in document]
     if missing:
         raise ModelError(f"its config.json has no {missing[0]}")
     labels = [names[str(i)] for i in range(len(names))]
     return ModelConfig.from_dict(
         {
-            **{name: document[name] for name in _SHARED},
+            **{name: document[name] for name in BERT_FIELDS},
             "task": "regression" if len(labels) == 1 else "classification",
             "labels": labels,
             "hash": extra.get("hash"),

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from transformers import BertConfig, BertForSequenceClassification
+from transformers import BertForSequenceClassification
 
 from edgebert.config import HashParams, ModelConfig
 from edgebert.export.checkpoint import FORMAT_VERSION
 from edgebert.export.roles import WORD_EMBEDDINGS, all_roles
 from edgebert.export.spec import ModelSpec
+from edgebert.train.bert import build
 from tests.models import random_spec
 
 TINY = ModelConfig(
@@ -40,20 +41,9 @@ def state_dict(spec: ModelSpec) -> dict[str, torch.Tensor]:
 
 def bert(spec: ModelSpec, vocab_size: int = 4) -> BertForSequenceClassification:
     """Transformers' model of the spec, ready to run on ``inputs_embeds``."""
-    c = spec.config
-    config = BertConfig(
-        vocab_size=vocab_size,
-        hidden_size=c.hidden_size,
-        num_hidden_layers=c.num_hidden_layers,
-        num_attention_heads=c.num_attention_heads,
-        intermediate_size=c.intermediate_size,
-        max_position_embeddings=c.max_position_embeddings,
-        type_vocab_size=c.type_vocab_size,
-        layer_norm_eps=c.layer_norm_eps,
-        hidden_act=c.hidden_act,
-        id2label=dict(enumerate(c.labels)),
-    )
-    model = BertForSequenceClassification(config).eval()
+    model = build(spec.config).eval()
+    model.set_input_embeddings(torch.nn.Embedding(vocab_size, spec.config.hidden_size))
+    model.config.vocab_size = vocab_size
     missing, unexpected = model.load_state_dict(state_dict(spec), strict=False)
     assert (missing, unexpected) == ([WORD_EMBEDDINGS], [])
     return model

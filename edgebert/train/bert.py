@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from transformers import BertConfig, BertForSequenceClassification
 
-from edgebert.config import HashParams, ModelConfig
+from edgebert.config import BERT_FIELDS, HashParams, ModelConfig
 from edgebert.hash import HashEmbedding
 from edgebert.sequence import Text, from_texts
 from edgebert.tokenizer import Tokenizer
@@ -74,14 +74,7 @@ def build(config: ModelConfig, dropout: float = 0.0) -> BertForSequenceClassific
     return BertForSequenceClassification(
         BertConfig(
             vocab_size=1,
-            hidden_size=config.hidden_size,
-            num_hidden_layers=config.num_hidden_layers,
-            num_attention_heads=config.num_attention_heads,
-            intermediate_size=config.intermediate_size,
-            max_position_embeddings=config.max_position_embeddings,
-            type_vocab_size=config.type_vocab_size,
-            layer_norm_eps=config.layer_norm_eps,
-            hidden_act=config.hidden_act,
+            **{name: getattr(config, name) for name in BERT_FIELDS},
             hidden_dropout_prob=dropout,
             attention_probs_dropout_prob=dropout,
             num_labels=config.num_labels,
