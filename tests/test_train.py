@@ -13,19 +13,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgebert._native import ffi
 from edgebert.cli import main
 from edgebert.config import HashParams, ModelConfig
 from edgebert.errors import DataError, ModelError
 from edgebert.tokenizer import Tokenizer
 from edgebert.train.presets import PRESETS, num_parameters
 from tests.conftest import REPO
+from tests.hugging_face import uncased_pieces
 
 torch = pytest.importorskip("torch", reason="training needs torch: pip install 'edgebert[train]'")
 
 from edgebert.export.checkpoint import read_checkpoint  # noqa: E402
 from edgebert.export.roles import WORD_EMBEDDINGS, state_shapes  # noqa: E402
-from edgebert.export.vocabulary import decompile_vocabulary  # noqa: E402
 from edgebert.hash import HashEmbedding  # noqa: E402
 from edgebert.train import bert, finetune  # noqa: E402
 from edgebert.train.checkpoint import load_torch  # noqa: E402
@@ -338,8 +337,7 @@ def test_the_loop_of_ones_own_in_the_documentation_ends_in_an_export(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    vocabulary = Tokenizer.wordpiece().blob[ffi.sizeof("eb_tokenizer_header") :]
-    Path("vocab.txt").write_text("\n".join(decompile_vocabulary(vocabulary)) + "\n")
+    Path("vocab.txt").write_text("\n".join(uncased_pieces()) + "\n")
     text = (REPO / "docs" / "training.md").read_text(encoding="utf-8")
     (code,) = re.findall(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
     exec(code, {})
