@@ -179,10 +179,14 @@ static eb_status check_labels(const eb_file_header *header) {
         header->labels.size != header->config.num_labels * sizeof(eb_span))
         return EB_ERROR_CORRUPT;
     const void *labels = (const uint8_t *)header + header->labels.offset;
-    for (uint32_t i = 0; i < header->config.num_labels; i++)
-        if (!span_is_inside(header, ((const eb_span *)labels)[i], 1))
+    uint64_t bytes = 0; /* labels may overlap, but a small file must not make a huge list */
+    for (uint32_t i = 0; i < header->config.num_labels; i++) {
+        const eb_span label = ((const eb_span *)labels)[i];
+        if (!span_is_inside(header, label, 1))
             return EB_ERROR_CORRUPT;
-    return EB_OK;
+        bytes += label.size;
+    }
+    return bytes > header->file_size ? EB_ERROR_CORRUPT : EB_OK;
 }
 
 /* A handle is the struct with its tensor pointers, then the hash, then the tokenizer. */

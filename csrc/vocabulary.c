@@ -6,6 +6,7 @@
 #define OFFSET_SIZE 3         /* of an entry of shared */
 #define FINAL_FIRST (1 << 24) /* in an entry of firsts: a piece ends here; below, an offset */
 #define ESCAPE 255            /* this code is followed by the edge's kind and label */
+#define MAX_STATE (256 * 6)   /* bytes of a state: an edge for each label, of at most 6 bytes */
 
 /* An edge's kind: the number of bytes of its distance, 0 to 3, and flags. */
 #define DISTANCE_SIZE 3
@@ -65,9 +66,11 @@ size_t eb_vocabulary_longest(const eb_vocabulary *vocabulary, int continuation, 
     size_t at = first & (FINAL_FIRST - 1);
     for (size_t i = 1; i < size; i++) {
         unsigned kind, label;
+        const size_t most = at + MAX_STATE;
+        const size_t end = most < vocabulary->edges_size ? most : vocabulary->edges_size;
         /* The tables behind the edges are longer than an edge, which may run beyond edges_size. */
         do {
-            if (at >= vocabulary->edges_size)
+            if (at >= end)
                 return longest;
             const uint8_t *pair = codes + 2 * edges[at];
             if (edges[at] == ESCAPE) {

@@ -14,8 +14,8 @@ typedef struct eb_vocabulary {
     uint32_t num_shared;
 } eb_vocabulary;
 
-/* data needs no alignment. Once open, all searches are safe and take at most one step for each
- * byte of data, whatever the bytes are. */
+/* data needs no alignment. Once open, all searches are safe and take a bounded number of steps for
+ * each byte of the word, whatever the bytes of data are. */
 eb_status eb_vocabulary_open(const uint8_t *data, size_t size, eb_vocabulary *vocabulary);
 
 /* Bytes of the longest piece that word begins with, 0 if there is none. continuation: 1 to search

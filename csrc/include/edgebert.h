@@ -13,8 +13,9 @@
  *                 arena, bytes, logits, NULL, &report);
  *
  * Threads: an open model is never written again, so any number of threads may share one, each
- * with an arena of its own. All memory that the caller passes must be aligned to EB_ALIGNMENT
- * bytes unless a function says otherwise. A model file must stay where it is while in use.
+ * with an arena of its own. Model files, handles and arenas must be aligned to EB_ALIGNMENT bytes,
+ * which malloc does not promise on 32-bit machines; all else only as its type is. A model file or
+ * section must stay where it is, unchanged, while in use. Calls need up to 4 KiB of stack.
  */
 #ifndef EDGEBERT_H
 #define EDGEBERT_H
@@ -73,7 +74,7 @@ eb_status eb_hash_size(const eb_hash_params *params, size_t *bytes);
 eb_status eb_hash_open(const eb_hash_params *params, void *memory, size_t memory_size,
                        eb_hash **hash);
 
-/* Writes the d floats, each in [-1, 1], of one token of any length, empty included. */
+/* Writes the d floats, each in [-1, 1], of one token of any length below 4 GiB, empty included. */
 void eb_hash_embed(const eb_hash *hash, const uint8_t *token, size_t token_size, float *vector);
 
 /* The same for tokens laid end to end, token i being bytes[ends[i-1]] .. bytes[ends[i]-1] with

@@ -137,6 +137,24 @@ static void test_hostile_files(const uint8_t *file, size_t size) {
     CHECK(refused > 5000, "only %u of 20000 hostile files were refused", refused);
 }
 
+/* Labels may share bytes, but a small file must not make 65536 labels of its size. */
+static void test_labels_longer_than_the_file(const uint8_t *file, size_t size) {
+    uint8_t *copy = allocate(size);
+    memcpy(copy, file, size);
+    eb_file_header *header = (void *)copy;
+    eb_span *labels = (void *)(copy + header->labels.offset);
+    const uint32_t count = header->config.num_labels;
+    float logit;
+    for (uint32_t i = 0; i < count; i++)
+        labels[i] = (eb_span){sizeof *header, header->file_size / count};
+    header->checksum = eb_file_checksum(copy, size);
+    CHECK(classify(copy, size, &text, 12, &logit, NULL) == EB_OK, "%u shared labels", count);
+    labels[0].size += count;
+    header->checksum = eb_file_checksum(copy, size);
+    CHECK(classify(copy, size, &text, 12, &logit, NULL) == EB_ERROR_CORRUPT, "a byte too many");
+    free(copy);
+}
+
 static void test_damaged_files(const uint8_t *file, size_t size) {
     float logit;
     for (size_t cut = 0; cut < size; cut += 1 + size / 500) {
@@ -171,6 +189,7 @@ int main(int argc, char **argv) {
     test_answers(file, size);
     test_wrong_use(file, size);
     test_hostile_files(file, size);
+    test_labels_longer_than_the_file(file, size);
     test_damaged_files(file, size);
     free(file);
     return summary();

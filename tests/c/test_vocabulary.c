@@ -120,6 +120,23 @@ static void test_a_child_before_its_parent_is_none(void) {
     CHECK(longest(&vocabulary, 0, "asfz") == 0, "once around the circle");
 }
 
+/* The largest state has an edge for each label, each of 6 bytes; what lies beyond is never read, or
+ * else a hostile vocabulary without last edges would be read to its end for each word. */
+static void test_a_state_ends_after_256_edges(void) {
+    enum { EDGES = 257 * 6, SIZE = 8 + EDGES + CODES_SIZE + FIRSTS_SIZE };
+    static uint8_t data[SIZE];
+    eb_vocabulary vocabulary;
+    put_u32(data, EDGES);
+    for (size_t i = 0; i < 257; i++) {
+        const uint8_t edge[6] = {255, FARTHEST | FINAL, (uint8_t)(i < 255 ? 'x' : 'y' + i - 255)};
+        memcpy(data + 8 + 6 * i, edge, sizeof edge);
+    }
+    CHECK(eb_vocabulary_open(data, SIZE, &vocabulary) == EB_OK, "257 edges");
+    CHECK(longest(&vocabulary, 0, "ax") == 2, "the first edge");
+    CHECK(longest(&vocabulary, 0, "ay") == 2, "the 256th edge");
+    CHECK(longest(&vocabulary, 0, "az") == 0, "the 257th edge");
+}
+
 /* Searches for words made of the bytes of `letters`; opened from an exact copy. */
 static void search(const uint8_t *data, size_t size, const char *letters) {
     uint8_t *copy = copy_of(data, size);
@@ -179,6 +196,7 @@ int main(int argc, char **argv) {
     test_every_kind_of_edge();
     test_other_sizes_are_refused(data, sizeof data, 1);
     test_a_child_before_its_parent_is_none();
+    test_a_state_ends_after_256_edges();
     test_random_bytes();
     FILE *stream = argc > 1 ? fopen(argv[1], "rb") : NULL;
     CHECK(stream, "argv[1] is a tokenizer section");
