@@ -6,9 +6,7 @@ uint64_t eb_encoder_scratch(const eb_config *config, uint64_t n) {
     const uint64_t h = config->hidden_size;
     const uint64_t attention = 5 * h * n + EB_ATTENTION_SCRATCH(n, h / config->num_attention_heads);
     const uint64_t feed_forward = (h + config->intermediate_size) * n;
-    const uint64_t head = h;
-    const uint64_t most = attention > feed_forward ? attention : feed_forward;
-    return most > head ? most : head;
+    return attention > feed_forward ? attention : feed_forward;
 }
 
 static void embed(const eb_model *model, const uint8_t *types, size_t n, float *x) {
@@ -17,7 +15,7 @@ static void embed(const eb_model *model, const uint8_t *types, size_t n, float *
     const float *positions = eb_tensor_of(model, 0, EB_POSITION_EMBEDDINGS);
     const float *type_rows = eb_tensor_of(model, 0, EB_TOKEN_TYPE_EMBEDDINGS);
     for (size_t i = 0; i < n; i++) {
-        const float *type = type_rows + (types ? types[i] : 0u) * h;
+        const float *type = type_rows + types[i] * h;
         for (size_t c = 0; c < h; c++)
             x[i * h + c] += positions[i * h + c] + type[c];
     }

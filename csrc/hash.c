@@ -13,7 +13,7 @@
 #define BLOCK 32 /* n-grams and ... */
 #define PART 128 /* ... columns hashed at a time: any token fits into fixed stack space */
 
-/* The block that the first size bytes make, at most 4. */
+/* The scrambled block that the first size bytes make, at most 4. */
 static uint32_t murmur3_block(const uint8_t *data, size_t size) {
     uint32_t block = 0;
     for (size_t k = 0; k < 4 && k < size; k++)

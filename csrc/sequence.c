@@ -1,8 +1,6 @@
 /* [CLS] a [SEP] or [CLS] a [SEP] b [SEP], cut to a number of tokens. */
 #include "sequence.h"
 
-#include <string.h>
-
 enum { AT_START, IN_A, AFTER_A, IN_B, AT_END };
 
 static uint32_t count_tokens(const eb_tokenizer *tokenizer, const char *text, size_t size) {
@@ -53,12 +51,6 @@ static int next_of_text(eb_sequence_iter *iter, int which, const uint8_t **token
     return 0;
 }
 
-static int special(const char *name, const uint8_t **token, size_t *size) {
-    *token = (const uint8_t *)name;
-    *size = strlen(name);
-    return 1;
-}
-
 int eb_sequence_next(eb_sequence_iter *iter, const uint8_t **token, size_t *token_size,
                      uint8_t *type) {
     const eb_text *text = iter->text;
@@ -67,12 +59,12 @@ int eb_sequence_next(eb_sequence_iter *iter, const uint8_t **token, size_t *toke
     case AT_START:
         eb_token_iter_start(&iter->tokens, iter->tokenizer, text->a, text->a_size);
         iter->state = IN_A;
-        return special("[CLS]", token, token_size);
+        return eb_token_literal("[CLS]", token, token_size);
     case IN_A:
         if (next_of_text(iter, 0, token, token_size))
             return 1;
         iter->state = text->b ? AFTER_A : AT_END;
-        return special("[SEP]", token, token_size);
+        return eb_token_literal("[SEP]", token, token_size);
     case AFTER_A:
         eb_token_iter_start(&iter->tokens, iter->tokenizer, text->b, text->b_size);
         iter->state = IN_B; /* fall through */
@@ -80,7 +72,7 @@ int eb_sequence_next(eb_sequence_iter *iter, const uint8_t **token, size_t *toke
         if (next_of_text(iter, 1, token, token_size))
             return 1;
         iter->state = AT_END;
-        return special("[SEP]", token, token_size);
+        return eb_token_literal("[SEP]", token, token_size);
     default:
         return 0;
     }
@@ -88,7 +80,8 @@ int eb_sequence_next(eb_sequence_iter *iter, const uint8_t **token, size_t *toke
 
 eb_status eb_sequence(const eb_tokenizer *tokenizer, const eb_text *text, uint32_t max_tokens,
                       eb_tokens *tokens, uint8_t *types, uint32_t *num_dropped) {
-    if (!tokenizer || !eb_text_is_sane(text) || !tokens || max_tokens < eb_sequence_specials(text))
+    if (!tokenizer || !eb_text_is_sane(text) || !eb_tokens_are_sane(tokens) ||
+        (!types && tokens->ends_capacity) || max_tokens < eb_sequence_specials(text))
         return EB_ERROR_ARGUMENT;
     eb_sequence_iter iter;
     const uint8_t *token;

@@ -41,9 +41,12 @@ eb_status eb_tokenizer_open(const void *section, size_t section_size, void *memo
 
 int eb_tokenizer_has(const eb_tokenizer *tokenizer, const uint8_t *piece, size_t piece_size) {
     const int continuation = piece_size > 2 && piece[0] == '#' && piece[1] == '#';
-    const size_t mark = continuation ? 2 : 0;
+    if (continuation) {
+        piece += 2;
+        piece_size -= 2;
+    }
     return tokenizer->kind == EB_TOKENIZER_WORD ||
-           eb_vocabulary_has(&tokenizer->vocabulary, continuation, piece + mark, piece_size - mark);
+           eb_vocabulary_has(&tokenizer->vocabulary, continuation, piece, piece_size);
 }
 
 void eb_token_iter_start(eb_token_iter *iter, const eb_tokenizer *tokenizer, const char *text,
@@ -73,9 +76,7 @@ static size_t place_in_run(eb_token_iter *iter, unsigned combining_class) {
 
 /* Adds a code point to the word. Beyond EB_MAX_WORD they are only counted: such a word is [UNK]. */
 static void append(eb_token_iter *iter, uint32_t code_point) {
-    if (iter->word_length > EB_MAX_WORD)
-        return;
-    if (++iter->word_length > EB_MAX_WORD)
+    if (iter->word_length > EB_MAX_WORD || ++iter->word_length > EB_MAX_WORD)
         return;
     uint8_t utf8[4], *word = word_of(iter);
     const size_t size = eb_utf8_write(code_point, utf8);
@@ -137,7 +138,7 @@ static const char *special_at(const uint8_t *at, const uint8_t *end) {
 static int read_word(eb_token_iter *iter, const char **special) {
     const int lowercase = iter->tokenizer->lowercase != 0;
     iter->word_size = iter->word_length = iter->run_start = 0;
-    while (iter->at < iter->end) {
+    while (iter->at != iter->end) { /* both may be NULL, which < would not allow */
         if (append_ascii(iter, lowercase))
             continue;
         const uint8_t *start = iter->at;
@@ -195,12 +196,6 @@ static int split_word(eb_token_iter *iter) {
     return 1;
 }
 
-static int literal(const char *name, const uint8_t **token, size_t *size) {
-    *token = (const uint8_t *)name;
-    *size = strlen(name);
-    return 1;
-}
-
 int eb_token_iter_next(eb_token_iter *iter, const uint8_t **token, size_t *token_size) {
     if (iter->piece == iter->num_pieces) {
         const char *special = NULL;
@@ -208,10 +203,10 @@ int eb_token_iter_next(eb_token_iter *iter, const uint8_t **token, size_t *token
             return 0;
         iter->num_pieces = iter->piece = 0;
         if (special)
-            return literal(special, token, token_size);
+            return eb_token_literal(special, token, token_size);
         if (!split_word(iter)) {
             iter->num_pieces = 0;
-            return literal("[UNK]", token, token_size);
+            return eb_token_literal("[UNK]", token, token_size);
         }
     }
     /* A later piece's "##" overwrites the end of the one before, which was handed out already. */
@@ -241,7 +236,7 @@ int eb_tokens_add(eb_tokens *tokens, const uint8_t *token, size_t size) {
 
 eb_status eb_tokenize(const eb_tokenizer *tokenizer, const char *text, size_t text_size,
                       eb_tokens *tokens) {
-    if (!tokenizer || (!text && text_size) || !tokens)
+    if (!tokenizer || (!text && text_size) || !eb_tokens_are_sane(tokens))
         return EB_ERROR_ARGUMENT;
     eb_token_iter iter;
     const uint8_t *token;

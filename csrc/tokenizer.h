@@ -5,6 +5,8 @@
 #include "edgebert.h"
 #include "vocabulary.h"
 
+#include <string.h>
+
 struct eb_tokenizer {
     uint32_t kind;
     uint32_t lowercase;
@@ -30,6 +32,19 @@ void eb_token_iter_start(eb_token_iter *iter, const eb_tokenizer *tokenizer, con
 
 /* 1 and the next token, whose bytes are valid until the next call; 0 at the end. */
 int eb_token_iter_next(eb_token_iter *iter, const uint8_t **token, size_t *token_size);
+
+/* Yields a token that is the same in every text. */
+static inline int eb_token_literal(const char *name, const uint8_t **token, size_t *size) {
+    *token = (const uint8_t *)name;
+    *size = strlen(name);
+    return 1;
+}
+
+/* Tokens whose pointers and capacities fit together. */
+static inline int eb_tokens_are_sane(const eb_tokens *tokens) {
+    return tokens && (tokens->bytes || !tokens->bytes_capacity) &&
+           (tokens->ends || !tokens->ends_capacity);
+}
 
 /* Appends a token if there is room; counts it anyway. Returns whether it was stored. */
 int eb_tokens_add(eb_tokens *tokens, const uint8_t *token, size_t size);

@@ -306,12 +306,23 @@ static void test_wrong_arguments(const uint8_t *section, size_t size,
     CHECK(eb_tokenize(tokenizer, NULL, 1, &tokens) == EB_ERROR_ARGUMENT, "no text");
     CHECK(eb_tokenize(tokenizer, "a", 1, NULL) == EB_ERROR_ARGUMENT, "no tokens");
     CHECK(eb_tokenize(tokenizer, NULL, 0, &tokens) == EB_OK && !tokens.total, "an empty text");
+    eb_tokens no_bytes = {0}, no_ends = {0};
+    no_bytes.bytes_capacity = no_ends.ends_capacity = 1;
+    CHECK(eb_tokenize(tokenizer, "a", 1, &no_bytes) == EB_ERROR_ARGUMENT, "no memory for bytes");
+    CHECK(eb_tokenize(tokenizer, "a", 1, &no_ends) == EB_ERROR_ARGUMENT, "no memory for ends");
+    CHECK(!eb_tokenizer_has(tokenizer, NULL, 0), "an empty piece");
     CHECK(eb_sequence(NULL, &pair, 9, &tokens, types, &dropped) == EB_ERROR_ARGUMENT, "tokenizer");
     CHECK(eb_sequence(tokenizer, NULL, 9, &tokens, types, &dropped) == EB_ERROR_ARGUMENT, "text");
     CHECK(eb_sequence(tokenizer, &pair, 9, NULL, types, &dropped) == EB_ERROR_ARGUMENT, "tokens");
     CHECK(eb_sequence(tokenizer, &bad_a, 9, &tokens, types, NULL) == EB_ERROR_ARGUMENT, "a");
     CHECK(eb_sequence(tokenizer, &bad_b, 9, &tokens, types, NULL) == EB_ERROR_ARGUMENT, "b");
+    CHECK(eb_sequence(tokenizer, &pair, 9, &no_ends, types, NULL) == EB_ERROR_ARGUMENT, "ends");
     CHECK(eb_sequence(tokenizer, &pair, 9, &tokens, types, NULL) == EB_OK, "dropped is optional");
+    CHECK(eb_sequence(tokenizer, &pair, 9, &tokens, NULL, NULL) == EB_OK, "no room for types");
+    uint32_t end;
+    tokens.ends = &end;
+    tokens.ends_capacity = 1;
+    CHECK(eb_sequence(tokenizer, &pair, 9, &tokens, NULL, NULL) == EB_ERROR_ARGUMENT, "types");
 }
 
 /* "a a a", so many words; returns its bytes. */
