@@ -26,7 +26,7 @@ typedef float eb_vec;
 #endif
 #define EB_VEC(p) (*(eb_vec *)(p))
 
-/* e^x, relative error below 2e-7; x is clamped to where e^x is a normal float. */
+/* e^x, relative error below 3e-7; x is clamped to where e^x is a normal float. */
 static inline float eb_exp(float x) {
     const float log2e = 1.44269504f, ln2_high = 0.693359375f, ln2_low = -2.12194440e-4f;
     x = x < -87.0f ? -87.0f : x;

@@ -142,6 +142,17 @@ static void test_functions(const eb_kernels *k) {
     compare(k, "tanh", 1, COUNT, tangent, expected_tangent, 1e-6);
 }
 
+/* A model may hold any floats: overflow ends in the limits, and NaN stays NaN. */
+static void test_functions_at_infinity(const eb_kernels *k) {
+    float gelu[] = {INFINITY, 1e30f, -1e30f, NAN}, tangent[] = {INFINITY, 1e30f, -INFINITY, NAN};
+    k->gelu_f32(gelu, 4);
+    k->tanh_f32(tangent, 4);
+    CHECK(isinf(gelu[0]) && gelu[1] == 1e30f && gelu[2] == 0.0f && isnan(gelu[3]), "%s: GELU",
+          k->name);
+    CHECK(tangent[0] == 1.0f && tangent[1] == 1.0f && tangent[2] == -1.0f && isnan(tangent[3]),
+          "%s: tanh", k->name);
+}
+
 static void test_all(const eb_kernels *k) {
     static const size_t sizes[] = {1, 2, 3, 4, 5, 7, 8, 15, 16, 17, 24, 33, 48, 64, 97};
     const size_t count = sizeof sizes / sizeof sizes[0];
@@ -153,6 +164,7 @@ static void test_all(const eb_kernels *k) {
             test_attention(k, sizes[i], sizes[j] * (i % 3 + 1), i % 3 + 1);
         }
     test_functions(k);
+    test_functions_at_infinity(k);
 }
 
 int main(void) {
