@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -36,12 +37,20 @@ def score(task: str, references: Sequence[Any], predictions: Sequence[Any]) -> d
         raise MissingPackageError(
             f"metrics need the package {error.name}: pip install 'edgebert[eval]'"
         ) from error
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of few examples, or all of one label
+        return _score(task, references, predictions, scipy.stats, sk)
+
+
+def _score(
+    task: str, references: Sequence[Any], predictions: Sequence[Any], stats: Any, sk: Any
+) -> dict[str, float]:
     if task == "regression":
         if len(set(references)) < 2 or len(set(predictions)) < 2:
             return {"pearson": 0.0, "spearman": 0.0}
         return {
-            "pearson": float(scipy.stats.pearsonr(references, predictions)[0]),
-            "spearman": float(scipy.stats.spearmanr(references, predictions)[0]),
+            "pearson": float(stats.pearsonr(references, predictions)[0]),
+            "spearman": float(stats.spearmanr(references, predictions)[0]),
         }
     labels = sorted({*references, *predictions})
     f1 = sk.f1_score(references, predictions, labels=labels, average=None, zero_division=0.0)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import functools
+import operator
 import os
 import warnings
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast, overload
 
@@ -38,8 +39,8 @@ class Result:
 
     label: str
     score: float
-    probabilities: dict[str, float]
-    logits: np.ndarray
+    probabilities: dict[str, float] = field(hash=False)
+    logits: np.ndarray = field(compare=False)
     num_dropped: int = 0
 
     def __str__(self) -> str:
@@ -109,6 +110,8 @@ class Model:
 
     def tokenize(self, text: str) -> list[str]:
         """The text's tokens, without [CLS] and [SEP]."""
+        if not isinstance(text, str):
+            raise DataError(f"tokenize takes one text, a str, not {type(text).__name__}")
         return self.tokenizer.tokenize(text)
 
     def _sequences(self, texts: Sequence[Text]) -> Sequences:
@@ -124,6 +127,10 @@ class Model:
         return sequences
 
     def _logits_by_windows(self, texts: Sequence[Text], stride: int) -> np.ndarray:
+        try:
+            stride = operator.index(stride)
+        except TypeError:
+            raise DataError(f"stride is a whole number, not {type(stride).__name__}") from None
         if not 0 <= stride <= self.max_tokens - 3:
             raise DataError(f"stride must be 0 to {self.max_tokens - 3} for this model")
         rows = []
@@ -151,7 +158,7 @@ class Model:
 
 def _as_batch(texts: Text | Iterable[Text]) -> tuple[bool, list[Text]]:
     """(is it a single text, the list of texts), with wrong types refused."""
-    single = isinstance(texts, str) or _is_pair(texts) or not isinstance(texts, Iterable)
+    single = isinstance(texts, str | bytes) or _is_pair(texts) or not isinstance(texts, Iterable)
     batch = cast("list[Text]", [texts] if single else list(texts))
     for text in batch:
         if not isinstance(text, str) and not _is_pair(text):
@@ -181,9 +188,11 @@ def _default_model() -> Model:
 
 
 @overload
-def infer(texts: Text) -> Result: ...  # type: ignore[overload-overlap]
+def infer(  # type: ignore[overload-overlap]
+    texts: Text, *, stride: int | None = None
+) -> Result: ...
 @overload
-def infer(texts: Iterable[Text]) -> list[Result]: ...
-def infer(texts: Text | Iterable[Text]) -> Result | list[Result]:
+def infer(texts: Iterable[Text], *, stride: int | None = None) -> list[Result]: ...
+def infer(texts: Text | Iterable[Text], *, stride: int | None = None) -> Result | list[Result]:
     """Classify with the model in the wheel; see :meth:`Model.infer`."""
-    return _default_model().infer(texts)
+    return _default_model().infer(texts, stride=stride)

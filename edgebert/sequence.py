@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from edgebert._native import ffi, lib
+from edgebert.errors import DataError
 from edgebert.tokenizer import Tokenizer, to_utf8
 
 Text = str | tuple[str, str]
@@ -53,6 +54,8 @@ def from_texts(
     dropped = ffi.new("uint32_t *")
     for text in texts:
         a, b = (text, None) if isinstance(text, str) else text
+        if b is not None and max_tokens < 3:
+            raise DataError(f"a pair of texts takes 3 tokens or more; the model has {max_tokens}")
         a_utf8, b_utf8 = to_utf8(a), None if b is None else to_utf8(b)
         text_struct.a, text_struct.a_size = ffi.from_buffer(a_utf8), len(a_utf8)
         text_struct.b = ffi.NULL if b_utf8 is None else ffi.from_buffer(b_utf8)

@@ -91,7 +91,10 @@ def _read_torch_file(path: Path) -> Checkpoint:
         content = _expect(file.content, dict, "content")
         version = content.get("edgebert")
         if version is None:
-            raise ModelError("saved by another program: edgebert reads its own .pt and folders")
+            raise ModelError(
+                "saved by another program: edgebert reads its own .pt, and folders of "
+                "save_pretrained (docs/training.md)"
+            )
         if version != FORMAT_VERSION:
             raise ModelError("made by a newer edgebert: update edgebert to read it")
         config = ModelConfig.from_dict(_expect(content.get("config"), dict, "config"))

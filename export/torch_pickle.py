@@ -146,7 +146,7 @@ class _Machine:
                 lines = self.program.readline() + self.program.readline()  # module, name
                 name = " ".join(lines.decode().splitlines())
                 if name not in _KNOWN_NAMES:
-                    _refuse(f"names {name!r:.60}, which no checkpoint needs")
+                    _refuse(f"names {name[:60]!r}, which no checkpoint needs")
                 stack.append(_Name(name))
             case "BINPERSID":
                 stack.append(_storage(*self._pop(1)))

@@ -11,7 +11,11 @@ from pathlib import Path
 import pytest
 
 from edgebert.cli import COMMANDS, main
+from edgebert.cli.export import _difference
+from edgebert.export.checkpoint import Probe, read_checkpoint
 from edgebert.export.ebm import write_ebm
+from edgebert.model import load
+from tests.conftest import REPO
 from tests.models import random_spec
 
 LONG = "word " * 50
@@ -95,18 +99,71 @@ def test_eval_prints_one_table_over_all_files(
     assert report["examples"] == 9 and 0 <= report["metrics"]["accuracy"] <= 1
 
 
+def test_eval_shows_names_that_look_like_markup_and_says_what_was_cut(
+    model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    named = tmp_path / "m[bold]:smile:[" / "x].ebm"
+    named.parent.mkdir()
+    named.write_bytes(Path(model).read_bytes())
+    data = tmp_path / "dev.tsv"
+    data.write_text(f"text\tlabel\n{LONG}\tyes\nshort\tyes\n")
+    assert main(["eval", str(named), "--data", str(data)]) == 0
+    captured = capsys.readouterr()
+    assert str(named) in captured.out
+    assert captured.err == f"edgebert: {named}: 1 texts longer than the model's limit were cut\n"
+
+
+def test_formats_may_be_repeated_and_have_spaces(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    checkpoint = str(REPO / "tests" / "data" / "tiny.pt")
+    main(["export", checkpoint, "-o", str(tmp_path), "--to", "ebm, onnx,ebm", "--json"])
+    paths = [artifact["path"] for artifact in json.loads(capsys.readouterr().out)]
+    assert paths == [str(tmp_path / "tiny.ebm"), str(tmp_path / "tiny.onnx")]
+
+
+def test_a_folder_keeps_its_whole_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    checkpoint = read_checkpoint(REPO / "tests" / "data" / "tiny.pt")
+    folder = tmp_path / "bert-v1.5"
+    folder.mkdir()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("edgebert.export.checkpoint.read_checkpoint", lambda path: checkpoint)
+        main(["export", str(folder), "-o", str(tmp_path / "out"), "--to", "ebm", "--json"])
+    (artifact,) = json.loads(capsys.readouterr().out)
+    assert artifact["path"] == str(tmp_path / "out" / "bert-v1.5.ebm")
+
+
+def test_a_probe_of_two_texts_is_not_compared_as_a_pair(model: str) -> None:
+    texts = ["one", "two three"]
+    probe = Probe(tuple(texts), load(model).logits(texts))
+    assert _difference(Path(model), probe) == (0.0, "")
+
+
+@pytest.mark.parametrize(
+    ("redirection", "status", "message"),
+    [("<&-", 1, "standard input is closed"), (">&-", 0, ""), (">/dev/full", 1, "No space left")],
+)
+def test_closed_and_full_streams_give_no_traceback(
+    redirection: str, status: int, message: str, model: str
+) -> None:
+    command = f"echo text | {{ {sys.executable} -m edgebert infer -m {model} - {redirection}; }}"
+    result = subprocess.run(command, shell=True, capture_output=True, text=True)
+    assert result.returncode == status
+    assert message in result.stderr and len(result.stderr.splitlines()) == bool(message)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["infer", "-m", "missing.ebm", "text"], "missing.ebm does not exist"),
-        (["infer", "-m", "MODEL"], "give texts, or - for standard input, or -f FILE"),
         (["infer", "-m", "MODEL", "-f", "no-such-file"], "no-such-file: No such file"),
         (["infer", "-m", "MODEL", "--pairs", "no tab"], "--pairs wants text, TAB, second text"),
         (["infer", "-m", "MODEL", "--stride", "99", "text"], "stride must be 0 to 17"),
         (["inspect", "setup.py"], "setup.py has none of the known suffixes .ebm, .onnx"),
         (["eval", "MODEL", "--data", "missing.tsv"], "missing.tsv"),
         (["export", "missing.pt"], "missing.pt"),
-        (["export", "missing.pt", "--to", "pdf"], "unknown format 'pdf': --to takes onnx, ebm"),
+        (["export", "tests/data/tiny.pt", "-o", "setup.py"], "setup.py is not a folder"),
+        (["infer", "-m", "/dev/null", "text"], "/dev/null is not a file"),
     ],
 )
 def test_an_error_is_one_clear_line_and_status_1(
@@ -116,6 +173,24 @@ def test_an_error_is_one_clear_line_and_status_1(
     captured = capsys.readouterr()
     assert message in captured.err
     assert captured.err.startswith("edgebert: ") and len(captured.err.splitlines()) == 1
+    assert not captured.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["infer"], "give texts, or - for standard input, or -f FILE"),
+        (["infer", "text", "-f", "file"], "give texts, or - for standard input, or -f FILE"),
+        (["infer", "-", "text"], "give texts, or - for standard input, or -f FILE"),
+        (["export", "missing.pt", "--to", "pdf"], "unknown format 'pdf': --to takes onnx, ebm"),
+    ],
+)
+def test_options_that_do_not_go_together_are_one_clear_line_and_status_2(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 2
+    captured = capsys.readouterr()
+    assert message in captured.err and len(captured.err.splitlines()) == 1
     assert not captured.out
 
 

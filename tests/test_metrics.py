@@ -36,6 +36,11 @@ def test_a_constant_side_scores_zero_not_nan() -> None:
     assert score("regression", [1.0, 2.0], [3.0, 3.0]) == {"pearson": 0.0, "spearman": 0.0}
 
 
+def test_examples_of_one_label_score_without_a_warning(recwarn: pytest.WarningsRecorder) -> None:
+    assert score("classification", ["a"], ["a"])["accuracy"] == 1
+    assert not recwarn.list
+
+
 def test_without_scikit_learn_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "sklearn.metrics", None)
     with pytest.raises(MissingPackageError, match=r"edgebert\[eval\]"):

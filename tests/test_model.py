@@ -125,7 +125,7 @@ def test_any_text_gets_an_answer(model: edgebert.Model, text: str) -> None:
         assert np.isfinite(model.infer(text).logits).all()
 
 
-@pytest.mark.parametrize("texts", [3, None, [3], [("a", "b", "c")], [("a", None)]])
+@pytest.mark.parametrize("texts", [3, None, b"bytes", b"", [3], [("a", "b", "c")], [("a", None)]])
 def test_what_is_no_text_is_refused(model: edgebert.Model, texts: object) -> None:
     with pytest.raises(edgebert.DataError, match="a text is a str or a pair"):
         model.infer(texts)  # type: ignore[call-overload]
@@ -142,3 +142,25 @@ def test_missing_files_and_folders_and_foreign_suffixes_are_refused(tmp_path: Pa
     for name, message in [("no.ebm", "does not exist"), (".", "folder"), ("model.pt", "export")]:
         with pytest.raises(edgebert.ModelError, match=message):
             edgebert.load(tmp_path / name)
+
+
+def test_wrong_types_are_one_clear_error(model: edgebert.Model) -> None:
+    with pytest.raises(edgebert.DataError, match="tokenize takes one text, a str, not bytes"):
+        model.tokenize(b"bytes")  # type: ignore[arg-type]
+    for stride in (1.5, "3"):
+        with pytest.raises(edgebert.DataError, match="stride is a whole number"):
+            model.infer("text", stride=stride)  # type: ignore[call-overload]
+
+
+def test_the_default_model_reads_in_windows_as_its_warning_says() -> None:
+    assert edgebert.infer("word " * 500, stride=8).num_dropped == 0
+
+
+def test_equal_answers_compare_equal(model: edgebert.Model) -> None:
+    first, again, other = model.infer(["one", "one", "two"])
+    assert first == again and hash(first) == hash(again) and first != other
+
+
+def test_a_pair_needs_room_for_its_three_special_tokens() -> None:
+    with pytest.raises(edgebert.DataError, match="a pair of texts takes 3 tokens or more"):
+        from_texts(edgebert.tokenizer.Tokenizer.word(), [("a", "b")], max_tokens=2)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import random
 import re
+import resource
+import signal
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +17,7 @@ import pytest
 
 from edgebert.cli import main
 from edgebert.config import HashParams, ModelConfig
-from edgebert.errors import DataError, ModelError
+from edgebert.errors import DataError, EdgebertError, ModelError
 from edgebert.tokenizer import Tokenizer
 from edgebert.train.presets import PRESETS, num_parameters
 from tests.conftest import REPO
@@ -27,7 +29,7 @@ from edgebert.export.checkpoint import read_checkpoint  # noqa: E402
 from edgebert.export.roles import WORD_EMBEDDINGS, state_shapes  # noqa: E402
 from edgebert.hash import HashEmbedding  # noqa: E402
 from edgebert.train import bert, finetune  # noqa: E402
-from edgebert.train.checkpoint import load_torch  # noqa: E402
+from edgebert.train.checkpoint import load_torch, save_atomically  # noqa: E402
 from edgebert.train.finetune import Recipe  # noqa: E402
 from edgebert.train.run import Job, train  # noqa: E402
 
@@ -302,7 +304,7 @@ def test_init_of_another_shape_is_refused(tmp_path: Path) -> None:
 def test_a_bad_init_is_one_clear_error(tmp_path: Path, name: str) -> None:
     if name.startswith("bad"):
         (tmp_path / name).write_bytes(b"PK\x03\x04 not what it says")
-    with pytest.raises(ModelError, match=rf"{name}.*(cannot be read|damaged)"):
+    with pytest.raises(ModelError, match=rf"{name}.*(does not exist|cannot be read|damaged)"):
         train(job(tmp_path, init=tmp_path / name))
 
 
@@ -319,6 +321,63 @@ def test_an_output_that_cannot_be_written_fails_before_training(tmp_path: Path) 
         train(job(tmp_path, output=tmp_path))
     with pytest.raises(DataError, match="create it first"):
         train(job(tmp_path, output=tmp_path / "none" / "model.pt"))
+    with pytest.raises(DataError, match="/dev/null is not a file"):
+        train(job(tmp_path, output=Path("/dev/null")))
+    options = job(tmp_path)
+    with pytest.raises(DataError, match="holds the data"):
+        train(replace(options, output=options.train))
+
+
+def test_a_full_disk_is_one_clear_error_and_leaves_no_file(tmp_path: Path) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # then writing fails, as on a full disk
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
+    try:
+        with pytest.raises(EdgebertError, match=r"cannot write .*model.pt: .*File too large"):
+            save_atomically({"a": torch.zeros(100_000)}, tmp_path / "model.pt")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, before)
+    assert not list(tmp_path.iterdir())
+
+
+def test_training_that_diverges_says_so_and_writes_nothing(tmp_path: Path) -> None:
+    options = job(tmp_path, recipe=replace(RECIPE, lr=1e30))
+    with pytest.raises(EdgebertError, match=r"diverged in epoch 1 .*smaller --lr"):
+        train(options)
+    assert not options.output.exists()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--epochs", "0"],
+        ["--epochs", "many"],
+        ["--lr", "-1"],
+        ["--lr", "nan"],
+        ["--seed", "99999999999999999999"],
+        ["--threads", "100000"],
+        ["--warmup", "1"],
+        ["--cased"],
+        ["--tokenizer", "word", "--vocab", "vocab.txt"],
+    ],
+)
+def test_options_out_of_range_are_wrong_usage(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    try:
+        status: Any = main(["train", "--data", "a", "--dev", "b", "-o", "c", *arguments])
+    except SystemExit as exit_:
+        status = exit_.code
+    assert status == 2
+    assert arguments[0] in capsys.readouterr().err
+
+
+def test_an_empty_vocabulary_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "vocab.txt").write_text("\n")
+    vocabulary = str(tmp_path / "vocab.txt")
+    assert main(["train", "--data", "a", "--dev", "b", "-o", "c", "--vocab", vocabulary]) == 1
+    assert "vocab.txt: holds no pieces" in capsys.readouterr().err
 
 
 def test_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

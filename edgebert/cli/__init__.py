@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from edgebert.errors import EdgebertError
+from edgebert.errors import EdgebertError, UsageError
 from edgebert.version import __version__
 
 COMMANDS = ("export", "infer", "eval", "inspect", "train")
@@ -31,6 +31,8 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return 0 done, 1 failed with one line on stderr, 2 wrong usage."""
+    if sys.stdout is None:  # closed by who started us: then nobody wants to read
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
     # Arguments may hold bytes that are no UTF-8; printing them must not fail.
     sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]
     args = build_parser().parse_args(argv)
@@ -40,6 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return status
     except EdgebertError as error:
         print(f"edgebert: {error}", file=sys.stderr)
+        return 2 if isinstance(error, UsageError) else 1
     except BrokenPipeError:  # the reader of our output (head, less) has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -53,4 +54,11 @@ def run(args: argparse.Namespace) -> int:
             ]
         )
     print_table(("file", "engine", "bytes", "examples", *metrics, "texts/s"), rows)
+    for report in reports:
+        if report["truncated"]:
+            print(
+                f"edgebert: {report['file']}: {thousands(report['truncated'])} texts longer than "
+                "the model's limit were cut",
+                file=sys.stderr,
+            )
     return 0

@@ -12,7 +12,7 @@ import numpy as np
 
 from edgebert._native import ffi
 from edgebert.cli.output import print_json, print_table, thousands
-from edgebert.errors import EdgebertError, MissingPackageError
+from edgebert.errors import EdgebertError, MissingPackageError, UsageError
 from edgebert.export import WRITERS, write_model
 
 if TYPE_CHECKING:
@@ -73,10 +73,10 @@ class Artifact:
 
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
-    formats = args.to.split(",")
+    formats = list(dict.fromkeys(name.strip() for name in args.to.split(",")))
     unknown = [name for name in formats if name not in WRITERS]
     if unknown:
-        raise EdgebertError(f"unknown format {unknown[0]!r}: --to takes {', '.join(WRITERS)}")
+        raise UsageError(f"unknown format {unknown[0]!r}: --to takes {', '.join(WRITERS)}")
     artifacts = export(Path(args.checkpoint), Path(args.output), formats)
     if args.json:
         print_json([{**vars(a), "path": str(a.path), "hash": HASH_BYTES} for a in artifacts])
@@ -103,13 +103,17 @@ def export(checkpoint_path: Path, output: Path, formats: list[str]) -> list[Arti
         raise MissingPackageError(
             f"exporting needs the package {error.name}: pip install 'edgebert[export]'"
         ) from error
+    if output.exists() and not output.is_dir():
+        raise EdgebertError(f"{output} is not a folder: -o takes the name of one")
     checkpoint = read_checkpoint(checkpoint_path)
     spec = ModelSpec.from_checkpoint(checkpoint)
     probe = checkpoint.probe or _make_probe(checkpoint)
     output.mkdir(parents=True, exist_ok=True)
+    source = checkpoint_path.resolve()
+    stem = source.name if source.is_dir() else source.stem  # folders have no suffix: bert-v1.5/
     artifacts = []
     for name in formats:
-        path = output / f"{checkpoint_path.resolve().stem}.{name}"
+        path = output / f"{stem}.{name}"
         write_model(spec, path)
         difference, note = _difference(path, probe)
         artifacts.append(
@@ -141,7 +145,7 @@ def _difference(path: Path, probe: Probe | None) -> tuple[float | None, str]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", TruncationWarning)
-            logits = load(path).logits(probe.texts)
+            logits = load(path).logits(list(probe.texts))  # a tuple of two would be a pair
     except MissingPackageError as error:
         return None, f"Not compared with PyTorch: {error}"
     return float(np.abs(logits - probe.logits).max()), ""

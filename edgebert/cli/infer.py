@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from edgebert.cli.output import print_json
-from edgebert.errors import DataError
+from edgebert.errors import DataError, UsageError
 from edgebert.model import Model, Result, TruncationWarning, load
 from edgebert.sequence import Text
 
@@ -53,9 +53,9 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
-    sources = bool(args.text) + bool(args.file)
-    if sources != 1:
-        raise DataError("give texts, or - for standard input, or -f FILE: one of the three")
+    num_sources = bool(args.text) + bool(args.file)
+    if num_sources != 1 or ("-" in args.text and args.text != ["-"]):
+        raise UsageError("give texts, or - for standard input, or -f FILE: one of the three")
     model = load(args.model)
     results = _results(model, _batches(args), args)
     if args.json:
@@ -76,6 +76,8 @@ def run(args: argparse.Namespace) -> int:
 def _batches(args: argparse.Namespace) -> Iterator[list[Text]]:
     """Texts as they come: from a terminal or a pipe line by line, from a file many at a time."""
     if args.text == ["-"]:
+        if sys.stdin is None:
+            raise DataError("standard input is closed: give texts, or -f FILE")
         sys.stdin.reconfigure(encoding="utf-8", errors="replace")  # type: ignore[union-attr]
         for line in sys.stdin:
             yield [_parse(line.rstrip("\n"), args.pairs)]
@@ -107,9 +109,10 @@ def _results(
         num_cut += sum(result.num_dropped > 0 for result in results)
         yield from zip(batch, results, strict=True)
     if num_cut:
+        hint = "" if args.pairs else "; --stride N reads them in windows"
         print(
             f"edgebert: {num_cut} text(s) longer than the model's {model.max_tokens} tokens were "
-            "cut; --stride N reads them in windows",
+            f"cut{hint}",
             file=sys.stderr,
         )
 

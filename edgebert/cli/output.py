@@ -20,15 +20,16 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         from rich import box
         from rich.console import Console
         from rich.table import Table
+        from rich.text import Text
     except ImportError as error:
         raise MissingPackageError(
             "tables need the package rich: pip install 'edgebert[export]' (or use --json)"
         ) from error
-    table = Table(box=box.SIMPLE_HEAD)
+    table = Table(box=box.SIMPLE_HEAD)  # Text: names may hold what rich takes for markup
     for i, column in enumerate(columns):
-        table.add_column(column, justify="right" if i else "left", overflow="fold")
+        table.add_column(Text(column), justify="right" if i else "left", overflow="fold")
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(Text, row))
     console = Console()
     if not console.is_terminal:  # a pipe or a file has no width to fit into
         console = Console(width=max(200, *(len("".join(row)) * 2 for row in rows)))

@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgebert.cli.output import print_json
 from edgebert.config import HASH_FAMILIES, TASKS, ModelConfig
-from edgebert.errors import DataError, EdgebertError, MissingPackageError
+from edgebert.errors import DataError, MissingPackageError, UsageError
 from edgebert.metrics import METRICS
 from edgebert.tokenizer import KINDS, Tokenizer
 from edgebert.train.presets import PRESETS
@@ -27,6 +28,35 @@ TSV: a header line, then text<TAB>label (pairs: text<TAB>text_b<TAB>label). Labe
 with decimal points make it a regression. After an interruption the same command goes on from the
 last finished epoch.
 """
+
+
+_MOST = 2**31 - 1
+
+
+def _integer(least: int, most: int = _MOST) -> Callable[[str], int]:
+    """The type of an option that is a whole number in a range."""
+
+    def parse(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = least - 1
+        if not least <= value <= most:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number, {least} to {most}")
+        return value
+
+    return parse
+
+
+def _share(text: str) -> float:
+    """The type of an option that is from 0 to below 1."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not from 0 to below 1")
+    return value
 
 
 def add_parser(subparsers: Any) -> None:
@@ -58,9 +88,9 @@ def add_parser(subparsers: Any) -> None:
 
     group = parser.add_argument_group("recipe")
     add = group.add_argument
-    add("--epochs", type=_positive, default=10, metavar="N", help="default: %(default)s")
-    add("--batch-size", type=_positive, default=128, metavar="N", help="default: %(default)s")
-    add("--lr", type=float, default=2e-3, help="peak learning rate (default: %(default)s)")
+    add("--epochs", type=_integer(1), default=10, metavar="N", help="default: %(default)s")
+    add("--batch-size", type=_integer(1), default=128, metavar="N", help="default: %(default)s")
+    add("--lr", type=_share, default=2e-3, help="peak learning rate (default: %(default)s)")
     add(
         "--warmup",
         type=_share,
@@ -73,12 +103,12 @@ def add_parser(subparsers: Any) -> None:
     add("--label-smoothing", type=_share, default=0.0, metavar="SHARE", help="default: %(default)s")
     add(
         "--patience",
-        type=_positive,
+        type=_integer(1),
         default=5,
         metavar="N",
         help="stop after N epochs that were not better (default: %(default)s)",
     )
-    add("--seed", type=int, default=0, metavar="N", help="default: %(default)s")
+    add("--seed", type=_integer(0), default=0, metavar="N", help="default: %(default)s")
 
     group = parser.add_argument_group("tokens and hash")
     add = group.add_argument
@@ -92,15 +122,15 @@ def add_parser(subparsers: Any) -> None:
     add("--cased", action="store_true", help="keep case and accents (with --vocab or word)")
     add(
         "--max-tokens",
-        type=_positive,
+        type=_integer(1),
         metavar="N",
         help="longest input; the model has as many positions (default: the preset's)",
     )
     add("--hash", choices=HASH_FAMILIES, default="poly", help="family (default: %(default)s)")
-    add("--ngram", type=_positive, default=3, metavar="N", help="longest n-gram (default: 3)")
+    add("--ngram", type=_integer(1), default=3, metavar="N", help="longest n-gram (default: 3)")
 
     add = parser.add_argument
-    add("--threads", type=_positive, metavar="N", help="CPU threads (default: all cores)")
+    add("--threads", type=_integer(1, 1024), metavar="N", help="CPU threads (default: all cores)")
     add("--no-resume", action="store_true", help="start over instead of going on")
     add("--json", action="store_true", help="print one JSON document")
 
@@ -159,18 +189,20 @@ def _config(args: argparse.Namespace) -> ModelConfig:
 def _tokenizer(args: argparse.Namespace) -> Tokenizer:
     if args.tokenizer == "word":
         if args.vocab:
-            raise EdgebertError("--vocab goes with --tokenizer wordpiece: words have no vocabulary")
+            raise UsageError("--vocab goes with --tokenizer wordpiece: words have no vocabulary")
         return Tokenizer.word(lowercase=not args.cased)
     if args.vocab is None:
         if args.cased:
-            raise EdgebertError("--cased needs --vocab FILE with a cased vocabulary")
+            raise UsageError("--cased needs --vocab FILE with a cased vocabulary")
         return Tokenizer.wordpiece()
     from edgebert.export.vocabulary import build_tokenizer, read_vocab_txt
 
     try:
         pieces = read_vocab_txt(args.vocab)
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{args.vocab}: cannot be read: {error}") from error
+    except OSError as error:
+        raise DataError(f"{args.vocab}: cannot be read: {error.strerror}") from error
+    if not any(pieces):
+        raise DataError(f"{args.vocab}: holds no pieces, one a line: every word would be unknown")
     return Tokenizer(build_tokenizer("wordpiece", pieces, not args.cased))
 
 
@@ -181,17 +213,3 @@ def _line(epoch: Epoch, epochs: int) -> str:
         f"epoch {epoch.number:{len(str(epochs))}}/{epochs}  loss {epoch.loss:.4f}  dev {scores}  "
         f"{epoch.seconds:.0f} s{best}"
     )
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
-    return value
-
-
-def _share(text: str) -> float:
-    value = float(text)
-    if not 0 <= value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not from 0 to below 1")
-    return value

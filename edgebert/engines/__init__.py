@@ -42,7 +42,7 @@ ENGINES = {
 def open_engine(path: Path) -> Engine:
     """Open ``path`` with the engine that its suffix names."""
     if not path.is_file():
-        what = "is a folder, not a file" if path.is_dir() else "does not exist"
+        what = "is not a file" if path.exists() else "does not exist"
         raise ModelError(f"{path} {what}")
     for suffix, target in ENGINES.values():
         if path.suffix == suffix:

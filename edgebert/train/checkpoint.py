@@ -16,6 +16,7 @@ from torch import Tensor
 from transformers import BertForSequenceClassification
 
 from edgebert.config import ModelConfig
+from edgebert.errors import EdgebertError
 from edgebert.export.checkpoint import FORMAT_VERSION, Checkpoint, Probe, read_checkpoint
 from edgebert.export.roles import state_shapes
 from edgebert.files import replacing
@@ -33,8 +34,12 @@ PROBE_TEXTS = (
 
 def save_atomically(content: Any, path: Path) -> None:
     """``torch.save``, such that ``path`` is never half a file."""
-    with replacing(path) as temporary:
-        torch.save(content, temporary)
+    try:
+        with replacing(path) as temporary, temporary.open("wb") as file:
+            torch.save(content, file)
+    except RuntimeError as error:  # torch's own, after a write that failed
+        reason = error.__context__ if isinstance(error.__context__, OSError) else error
+        raise EdgebertError(f"cannot write {path}: {str(reason).splitlines()[0]}") from error
 
 
 def save(

@@ -7,6 +7,7 @@ from its last finished epoch ends with the same weights as one that was never in
 from __future__ import annotations
 
 import copy
+import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from torch.nn import functional
 from tqdm.auto import tqdm
 from transformers import BertForSequenceClassification, get_linear_schedule_with_warmup
 
+from edgebert.errors import EdgebertError
 from edgebert.export.roles import WORD_EMBEDDINGS
 from edgebert.train.bert import Encoded, collate, predict
 from edgebert.train.checkpoint import save_atomically
@@ -102,6 +104,9 @@ def finetune(
         memory: file to remember the last finished epoch in; the caller removes it in the end.
         fingerprint: of everything that the result depends on. A memory with another is ignored.
         report: called after every epoch, also for those that were remembered.
+
+    Raises:
+        EdgebertError: the loss is not finite any more, or the memory cannot be written.
     """
     parameters = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(
@@ -148,13 +153,17 @@ def finetune(
             window = min(1 + schedule.last_epoch / 10, steps)  # short at first, to forget the start
             _move_towards(model, judged, 1 / window)
             losses.append(loss.item())
+        loss_mean = sum(losses) / len(losses)
+        if not math.isfinite(loss_mean):
+            raise EdgebertError(
+                f"training diverged in epoch {number} (the loss is {loss_mean}): take a smaller "
+                "--lr, or smaller numbers as labels"
+            )
         scores = judge(predict(judged, dev, pad))
         best = not epochs or scores[metric] > max(epoch.scores[metric] for epoch in epochs)
         if best:
             best_state = {name: values.clone() for name, values in _weights(judged).items()}
-        epochs.append(
-            Epoch(number, sum(losses) / len(losses), scores, best, time.perf_counter() - start)
-        )
+        epochs.append(Epoch(number, loss_mean, scores, best, time.perf_counter() - start))
         save_atomically(
             {
                 "fingerprint": fingerprint,

@@ -34,7 +34,10 @@ def load_encoder(model: BertForSequenceClassification, path: Path) -> tuple[list
     target.pop(WORD_EMBEDDINGS)
     taken = [name for name in target if name in source and source[name].shape == target[name].shape]
     if not any(".encoder.layer." in name for name in taken):
-        raise ModelError(f"{path}: no weight of its encoder has the shape of this preset's")
+        raise ModelError(
+            f"{path}: no weight of its encoder has the shape of this preset's: choose the --preset "
+            "of its size"
+        )
     with torch.no_grad():
         for name in taken:
             target[name].copy_(torch.from_numpy(source[name].astype(np.float32)))
@@ -43,6 +46,8 @@ def load_encoder(model: BertForSequenceClassification, path: Path) -> tuple[list
 
 def _weights(path: Path) -> dict[str, np.ndarray]:
     """Weights by the name that they have in a ``BertForSequenceClassification``."""
+    if not path.exists():
+        raise ModelError(f"{path} does not exist")
     if path.is_file() and path.suffix == ".pt":
         return read_checkpoint(path).state
     try:
@@ -54,7 +59,7 @@ def _weights(path: Path) -> dict[str, np.ndarray]:
 
             weights = load_file(path / "model.safetensors" if path.is_dir() else path)
     except OSError as error:
-        raise ModelError(f"{error.filename or path}: cannot be read: {error.strerror}") from error
+        raise ModelError(f"{path}: cannot be read: {error.strerror or error}") from error
     except Exception as error:  # NumPy and safetensors raise many kinds for a damaged file
         raise ModelError(f"{path}: cannot be read: {error}") from error
     # A bare BertModel is saved without the prefix that its classifier has.

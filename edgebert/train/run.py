@@ -80,6 +80,8 @@ def train(
     start = time.perf_counter()
     memory = job.output.with_name(job.output.name + ".resume")
     _check_writable(job.output, memory)
+    if job.output.resolve() in (job.train.resolve(), job.dev.resolve()):
+        raise DataError(f"{job.output} holds the data: -o takes the name of another file")
     data, dev = read_tsv(job.train), read_tsv(job.dev)
     task = job.task or data.task
     metric = job.metric or DEFAULT_METRIC[task]
@@ -166,6 +168,8 @@ def _check_writable(*paths: Path) -> None:
     for path in paths:
         if path.is_dir():
             raise DataError(f"{path} is a folder: -o takes the name of a file, such as model.pt")
+        if path.exists() and not path.is_file():  # /dev/null, which root could replace
+            raise DataError(f"{path} is not a file: -o takes the name of one, such as model.pt")
         if not path.parent.is_dir():
             raise DataError(f"{path.parent} is not a folder: create it first")
         if not os.access(path.parent, os.W_OK):
