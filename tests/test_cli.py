@@ -70,6 +70,21 @@ def test_infer_survives_bytes_that_are_no_text(model: str, tmp_path: Path) -> No
         assert result.returncode == 0, result.stderr
 
 
+def test_infer_takes_off_what_windows_editors_add(
+    model: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    data = b"\xef\xbb\xbfone\r\ntwo\r\n"
+    (tmp_path / "texts").write_bytes(data)
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data), newline="\n"))
+    for source in (["-f", str(tmp_path / "texts")], ["-"]):
+        assert main(["infer", "-m", model, *source]) == 0
+        lines = capsys.readouterr().out.split("\n")
+        assert [line.split("\t")[-1] for line in lines] == ["one", "two", ""]
+
+
 def test_a_stride_reads_what_would_be_cut(model: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["infer", "-m", model, "--stride", "4", LONG]) == 0
     assert not capsys.readouterr().err

@@ -78,13 +78,13 @@ def _batches(args: argparse.Namespace) -> Iterator[list[Text]]:
     if args.text == ["-"]:
         if sys.stdin is None:
             raise DataError("standard input is closed: give texts, or -f FILE")
-        sys.stdin.reconfigure(encoding="utf-8", errors="replace")  # type: ignore[union-attr]
+        sys.stdin.reconfigure(encoding="utf-8-sig", errors="replace")  # type: ignore[union-attr]
         for line in sys.stdin:
-            yield [_parse(line.rstrip("\n"), args.pairs)]
+            yield [_parse(line.rstrip("\r\n"), args.pairs)]
     elif args.file:
-        with open(args.file, encoding="utf-8", errors="replace") as lines:
+        with open(args.file, encoding="utf-8-sig", errors="replace") as lines:
             while batch := list(itertools.islice(lines, BATCH_SIZE)):
-                yield [_parse(line.rstrip("\n"), args.pairs) for line in batch]
+                yield [_parse(line.rstrip("\r\n"), args.pairs) for line in batch]
     else:
         yield [_parse(text, args.pairs) for text in args.text]
 

@@ -38,8 +38,9 @@ def save_atomically(content: Any, path: Path) -> None:
         with replacing(path) as temporary, temporary.open("wb") as file:
             torch.save(content, file)
     except RuntimeError as error:  # torch's own, after a write that failed
-        reason = error.__context__ if isinstance(error.__context__, OSError) else error
-        raise EdgebertError(f"cannot write {path}: {str(reason).splitlines()[0]}") from error
+        cause = error.__context__
+        reason = cause.strerror if isinstance(cause, OSError) else str(error).splitlines()[0]
+        raise EdgebertError(f"cannot write {path}: {reason}") from error
 
 
 def save(
