@@ -12,6 +12,7 @@ import pytest
 
 from edgebert.cli import COMMANDS, main
 from edgebert.cli.export import _difference
+from edgebert.cli.output import print_table
 from edgebert.export.checkpoint import Probe, read_checkpoint
 from edgebert.export.ebm import write_ebm
 from edgebert.model import load
@@ -231,3 +232,11 @@ def test_a_reader_that_leaves_is_no_error(model: str, tmp_path: Path) -> None:
     command = f"{sys.executable} -m edgebert infer -m {model} -f {tmp_path / 'many'} | head -1"
     result = subprocess.run(command, shell=True, capture_output=True)
     assert result.returncode == 0 and not result.stderr
+
+
+def test_tables_are_plain_where_rich_is_not_installed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "rich", None)
+    print_table(("file", "bytes"), [["a", "1"], ["b", "2"]])
+    assert capsys.readouterr().out == "file\tbytes\na\t1\nb\t2\n"
