@@ -7,6 +7,9 @@ extern const eb_kernels eb_kernels_scalar;
 extern const eb_kernels eb_kernels_avx2;
 extern const eb_kernels eb_kernels_avx512;
 #endif
+#if EB_ARM64
+extern const eb_kernels eb_kernels_neon;
+#endif
 
 static int always(void) {
     return 1;
@@ -33,6 +36,9 @@ static const struct {
 #if EB_X86
     {&eb_kernels_avx2, has_avx2},
     {&eb_kernels_avx512, has_avx512},
+#endif
+#if EB_ARM64
+    {&eb_kernels_neon, always},
 #endif
 };
 

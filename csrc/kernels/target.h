@@ -20,4 +20,11 @@
 #define EB_X86 0
 #endif
 
+/* Processors of which all have NEON, unless a build keeps to the general registers. */
+#if defined(__aarch64__) && defined(__ARM_NEON)
+#define EB_ARM64 1
+#else
+#define EB_ARM64 0
+#endif
+
 #endif
