@@ -28,9 +28,14 @@ typedef struct eb_file_header {
     eb_span tensors;   /* eb_tensor records, ordered by role within layer */
 } eb_file_header;
 
-/* What a tensor is for. The numbers stand in files: append, never renumber. `rows` x `cols` of
- * each is in tensor_shape() of model.c. Matrices are stored [in, out], the transpose of PyTorch's
- * nn.Linear.weight, so that a row of weights meets one input value and is read in order. */
+/* What a tensor is for. The numbers stand in files: append, never renumber. model.c has a table of
+ * them: where each belongs, its shape, and its type in a model of each dtype.
+ *
+ * Matrices, [in, out] with y = x W + b, are stored in blocks of EB_BLOCK output columns, the last
+ * one filled up with zeros, so that kernels read them from front to back whatever their vectors'
+ * width: float32 as [out / 16][in][16], int8 as [out / 16][in / 4][16][4]. */
+#define EB_BLOCK 16
+#define EB_ROUND_UP(n) (((n) + EB_BLOCK - 1) / EB_BLOCK * EB_BLOCK)
 #define EB_POSITION_EMBEDDINGS 0
 #define EB_TOKEN_TYPE_EMBEDDINGS 1
 #define EB_EMBEDDINGS_NORM_WEIGHT 2
@@ -51,9 +56,43 @@ typedef struct eb_file_header {
 #define EB_POOLER_BIAS 17
 #define EB_CLASSIFIER_WEIGHT 18
 #define EB_CLASSIFIER_BIAS 19
-#define EB_NUM_ROLES 20
+/* Of int8 models only; docs/numerics.md says what they mean. */
+#define EB_QKV_MULTIPLIER 20
+#define EB_ATTENTION_OUTPUT_MULTIPLIER 21
+#define EB_INTERMEDIATE_MULTIPLIER 22
+#define EB_OUTPUT_MULTIPLIER 23
+#define EB_POOLER_MULTIPLIER 24
+#define EB_CLASSIFIER_MULTIPLIER 25
+#define EB_GELU_TABLE 26
+#define EB_LAYER_SCALES 27 /* one eb_layer_scales */
+#define EB_MODEL_SCALES 28 /* one eb_model_scales */
+#define EB_NUM_ROLES 29
 
-#define EB_DTYPE_F32 0
+/* A LayerNorm in integers: shift of its output, and its epsilon in the input's units. */
+typedef struct eb_norm_scales {
+    int32_t shift;
+    int32_t epsilon;
+} eb_norm_scales;
+
+typedef struct eb_layer_scales {
+    int32_t qkv_shift;
+    int32_t softmax_multiplier;
+    int32_t softmax_shift;
+    int32_t context_multiplier;
+    int32_t context_shift;
+    int32_t attention_output_shift;
+    eb_norm_scales attention_norm;
+    int32_t intermediate_shift;
+    int32_t output_shift;
+    eb_norm_scales output_norm;
+} eb_layer_scales;
+
+typedef struct eb_model_scales {
+    int32_t position_multiplier;
+    eb_norm_scales embeddings_norm;
+    int32_t pooler_shift;
+    int32_t classifier_shift;
+} eb_model_scales;
 
 typedef struct eb_tensor {
     uint16_t role;
@@ -76,7 +115,8 @@ typedef struct eb_tokenizer_header {
  * change within one aligned 32-bit word is always found, any other with odds of 2^32 to 1. */
 uint32_t eb_file_checksum(const void *file, size_t file_size);
 
-/* rows x cols that `role` must have in a model of this config. EB_ERROR_ARGUMENT: no such role. */
-eb_status eb_tensor_shape(const eb_config *config, uint32_t role, uint32_t *rows, uint32_t *cols);
+/* What the tensor of a role must be in a model of this config: rows x cols, type and bytes. offset
+ * and layer are left alone. EB_ERROR_ARGUMENT: such a model has no tensor of this role. */
+eb_status eb_tensor_of_role(const eb_config *config, uint32_t role, eb_tensor *tensor);
 
 #endif

@@ -40,49 +40,76 @@ uint32_t eb_file_checksum(const void *file, size_t file_size) {
     return eb_murmur3_32((const uint8_t *)file + start, file_size - start, EB_FILE_VERSION);
 }
 
-eb_status eb_tensor_shape(const eb_config *config, uint32_t role, uint32_t *rows, uint32_t *cols) {
-    const uint32_t h = config->hidden_size;
-    *rows = 1; /* vectors */
-    *cols = h;
-    switch (role) {
-    case EB_POSITION_EMBEDDINGS:
-        *rows = config->max_position_embeddings;
-        break;
-    case EB_TOKEN_TYPE_EMBEDDINGS:
-        *rows = config->type_vocab_size;
-        break;
-    case EB_QKV_WEIGHT:
-        *rows = h;
-        *cols = 3 * h;
-        break;
-    case EB_QKV_BIAS:
-        *cols = 3 * h;
-        break;
-    case EB_ATTENTION_OUTPUT_WEIGHT:
-    case EB_POOLER_WEIGHT:
-        *rows = h;
-        break;
-    case EB_INTERMEDIATE_WEIGHT:
-        *rows = h;
-        *cols = config->intermediate_size;
-        break;
-    case EB_INTERMEDIATE_BIAS:
-        *cols = config->intermediate_size;
-        break;
-    case EB_OUTPUT_WEIGHT:
-        *rows = config->intermediate_size;
-        break;
-    case EB_CLASSIFIER_WEIGHT:
-        *rows = h;
-        *cols = config->num_labels;
-        break;
-    case EB_CLASSIFIER_BIAS:
-        *cols = config->num_labels;
-        break;
-    default:
-        if (role >= EB_NUM_ROLES)
-            return EB_ERROR_ARGUMENT;
-    }
+/* Where the tensors of a role stand in a file: once before the layers, in each, or once behind. */
+enum { EMBEDDINGS, LAYER, HEAD };
+enum { ONE, HIDDEN, THREE_HIDDEN, INNER, POSITIONS, TYPES, LABELS, BYTES, LAYER_I8, MODEL_I8 };
+#define NONE 255 /* no such tensor in models of this dtype */
+#define F32 EB_DTYPE_F32
+#define I8 EB_DTYPE_I8
+#define I16 EB_DTYPE_I16
+#define I32 EB_DTYPE_I32
+
+static const struct {
+    uint8_t place, rows, cols, is_matrix;
+    uint8_t dtypes[2]; /* in models of EB_DTYPE_F32 and EB_DTYPE_I8 */
+} roles[EB_NUM_ROLES] = {
+    [EB_POSITION_EMBEDDINGS] = {EMBEDDINGS, POSITIONS, HIDDEN, 0, {F32, I8}},
+    [EB_TOKEN_TYPE_EMBEDDINGS] = {EMBEDDINGS, TYPES, HIDDEN, 0, {F32, I16}},
+    [EB_EMBEDDINGS_NORM_WEIGHT] = {EMBEDDINGS, ONE, HIDDEN, 0, {F32, I16}},
+    [EB_EMBEDDINGS_NORM_BIAS] = {EMBEDDINGS, ONE, HIDDEN, 0, {F32, I32}},
+    [EB_QKV_WEIGHT] = {LAYER, HIDDEN, THREE_HIDDEN, 1, {F32, I8}},
+    [EB_QKV_BIAS] = {LAYER, ONE, THREE_HIDDEN, 0, {F32, I32}},
+    [EB_ATTENTION_OUTPUT_WEIGHT] = {LAYER, HIDDEN, HIDDEN, 1, {F32, I8}},
+    [EB_ATTENTION_OUTPUT_BIAS] = {LAYER, ONE, HIDDEN, 0, {F32, I32}},
+    [EB_ATTENTION_NORM_WEIGHT] = {LAYER, ONE, HIDDEN, 0, {F32, I16}},
+    [EB_ATTENTION_NORM_BIAS] = {LAYER, ONE, HIDDEN, 0, {F32, I32}},
+    [EB_INTERMEDIATE_WEIGHT] = {LAYER, HIDDEN, INNER, 1, {F32, I8}},
+    [EB_INTERMEDIATE_BIAS] = {LAYER, ONE, INNER, 0, {F32, I32}},
+    [EB_OUTPUT_WEIGHT] = {LAYER, INNER, HIDDEN, 1, {F32, I8}},
+    [EB_OUTPUT_BIAS] = {LAYER, ONE, HIDDEN, 0, {F32, I32}},
+    [EB_OUTPUT_NORM_WEIGHT] = {LAYER, ONE, HIDDEN, 0, {F32, I16}},
+    [EB_OUTPUT_NORM_BIAS] = {LAYER, ONE, HIDDEN, 0, {F32, I32}},
+    [EB_POOLER_WEIGHT] = {HEAD, HIDDEN, HIDDEN, 1, {F32, I8}},
+    [EB_POOLER_BIAS] = {HEAD, ONE, HIDDEN, 0, {F32, I32}},
+    [EB_CLASSIFIER_WEIGHT] = {HEAD, HIDDEN, LABELS, 1, {F32, I8}},
+    [EB_CLASSIFIER_BIAS] = {HEAD, ONE, LABELS, 0, {F32, I32}},
+    [EB_QKV_MULTIPLIER] = {LAYER, ONE, THREE_HIDDEN, 0, {NONE, I32}},
+    [EB_ATTENTION_OUTPUT_MULTIPLIER] = {LAYER, ONE, HIDDEN, 0, {NONE, I32}},
+    [EB_INTERMEDIATE_MULTIPLIER] = {LAYER, ONE, INNER, 0, {NONE, I32}},
+    [EB_OUTPUT_MULTIPLIER] = {LAYER, ONE, HIDDEN, 0, {NONE, I32}},
+    [EB_POOLER_MULTIPLIER] = {HEAD, ONE, HIDDEN, 0, {NONE, I32}},
+    [EB_CLASSIFIER_MULTIPLIER] = {HEAD, ONE, LABELS, 0, {NONE, I32}},
+    [EB_GELU_TABLE] = {LAYER, ONE, BYTES, 0, {NONE, I8}},
+    [EB_LAYER_SCALES] = {LAYER, ONE, LAYER_I8, 0, {NONE, I32}},
+    [EB_MODEL_SCALES] = {EMBEDDINGS, ONE, MODEL_I8, 0, {NONE, I32}},
+};
+
+static uint32_t extent(const eb_config *config, int dimension) {
+    const uint32_t extents[] = {
+        [ONE] = 1,
+        [HIDDEN] = config->hidden_size,
+        [THREE_HIDDEN] = 3 * config->hidden_size,
+        [INNER] = config->intermediate_size,
+        [POSITIONS] = config->max_position_embeddings,
+        [TYPES] = config->type_vocab_size,
+        [LABELS] = config->num_labels,
+        [BYTES] = 256,
+        [LAYER_I8] = sizeof(eb_layer_scales) / sizeof(int32_t),
+        [MODEL_I8] = sizeof(eb_model_scales) / sizeof(int32_t),
+    };
+    return extents[dimension];
+}
+
+eb_status eb_tensor_of_role(const eb_config *config, uint32_t role, eb_tensor *tensor) {
+    static const uint8_t sizes[] = {[F32] = 4, [I8] = 1, [I16] = 2, [I32] = 4};
+    if (role >= EB_NUM_ROLES || roles[role].dtypes[config->dtype] == NONE)
+        return EB_ERROR_ARGUMENT;
+    tensor->role = (uint16_t)role;
+    tensor->dtype = roles[role].dtypes[config->dtype];
+    tensor->rows = extent(config, roles[role].rows);
+    tensor->cols = extent(config, roles[role].cols);
+    const uint32_t stored = roles[role].is_matrix ? EB_ROUND_UP(tensor->cols) : tensor->cols;
+    tensor->data.size = tensor->rows * stored * sizes[tensor->dtype]; /* below 2^31 */
     return EB_OK;
 }
 
@@ -103,8 +130,12 @@ static eb_status check_config(const eb_config *c) {
                      (c->task != EB_TASK_REGRESSION || c->num_labels == 1);
     if (!sane)
         return EB_ERROR_CORRUPT;
-    if (c->task > EB_TASK_REGRESSION || c->activation != EB_ACTIVATION_GELU)
+    if (c->task > EB_TASK_REGRESSION || c->activation != EB_ACTIVATION_GELU ||
+        c->dtype > EB_DTYPE_F32)
         return EB_ERROR_UNSUPPORTED;
+    if (c->dtype == EB_DTYPE_I8 &&
+        (c->hidden_size / c->num_attention_heads % EB_BLOCK || c->intermediate_size % EB_BLOCK))
+        return EB_ERROR_CORRUPT;
     return EB_OK;
 }
 
@@ -140,37 +171,42 @@ static int span_is_inside(const eb_file_header *header, eb_span span, uint32_t a
            span.offset <= header->file_size && span.size <= header->file_size - span.offset;
 }
 
-/* The directory must list exactly the tensors of this config, in order. */
-static eb_status read_tensors(const eb_file_header *header, const float **tensors) {
-    const uint32_t before = EB_QKV_WEIGHT, in_layer = EB_POOLER_WEIGHT - EB_QKV_WEIGHT;
-    const uint32_t layers = header->config.num_hidden_layers;
-    const uint32_t count = EB_NUM_ROLES + (layers - 1) * in_layer;
+/* Number of tensors of a place: of the embeddings, of one layer, of the head. */
+static uint32_t count_tensors(const eb_config *config, int place) {
+    uint32_t count = 0;
+    for (uint32_t role = 0; role < EB_NUM_ROLES; role++)
+        count += roles[role].place == place && roles[role].dtypes[config->dtype] != NONE;
+    return count;
+}
+
+/* The directory must list exactly the tensors of this config: those of the embeddings, of each
+ * layer, of the head; everywhere in the order of their roles. */
+static eb_status read_tensors(const eb_file_header *header, const void **tensors) {
+    const eb_config *config = &header->config;
+    const uint32_t layers = config->num_hidden_layers;
+    const uint32_t count = count_tensors(config, EMBEDDINGS) +
+                           layers * count_tensors(config, LAYER) + count_tensors(config, HEAD);
     const uint8_t *file = (const uint8_t *)header;
 
     if (!span_is_inside(header, header->tensors, sizeof(uint32_t)) ||
         header->tensors.size != count * sizeof(eb_tensor))
         return EB_ERROR_CORRUPT;
     const eb_tensor *tensor = (const eb_tensor *)(const void *)(file + header->tensors.offset);
-    for (uint32_t i = 0; i < count; i++, tensor++) {
-        uint32_t role = i, layer = 0, rows, cols;
-        if (i >= before && i < before + layers * in_layer) {
-            role = before + (i - before) % in_layer;
-            layer = (i - before) / in_layer;
-        } else if (i >= before) {
-            role = i - (layers - 1) * in_layer;
-        }
-        if (tensor->role != role || tensor->layer != layer)
-            return EB_ERROR_CORRUPT;
-        if (tensor->dtype != EB_DTYPE_F32)
-            return EB_ERROR_UNSUPPORTED;
-        eb_tensor_shape(&header->config, role, &rows, &cols);
-        if (tensor->rows != rows || tensor->cols != cols ||
-            tensor->data.size != (uint64_t)rows * cols * sizeof(float) ||
-            !span_is_inside(header, tensor->data, EB_ALIGNMENT))
-            return EB_ERROR_CORRUPT;
-        tensors[layer * EB_NUM_ROLES + role] =
-            (const float *)(const void *)(file + tensor->data.offset);
-    }
+    for (int place = EMBEDDINGS; place <= HEAD; place++)
+        for (uint32_t layer = 0; layer < (place == LAYER ? layers : 1); layer++)
+            for (uint32_t role = 0; role < EB_NUM_ROLES; role++) {
+                eb_tensor expected;
+                if (roles[role].place != place ||
+                    eb_tensor_of_role(config, role, &expected) != EB_OK)
+                    continue;
+                if (tensor->role != role || tensor->layer != layer ||
+                    tensor->dtype != expected.dtype || tensor->rows != expected.rows ||
+                    tensor->cols != expected.cols || tensor->data.size != expected.data.size ||
+                    !span_is_inside(header, tensor->data, EB_ALIGNMENT))
+                    return EB_ERROR_CORRUPT;
+                tensors[layer * EB_NUM_ROLES + role] = file + tensor->data.offset;
+                tensor++;
+            }
     return EB_OK;
 }
 
@@ -202,7 +238,7 @@ static eb_status lay_out_handle(const eb_file_header *header, handle_layout *lay
     if (status != EB_OK)
         return EB_ERROR_CORRUPT;
     const uint64_t pointers = (uint64_t)header->config.num_hidden_layers * EB_NUM_ROLES;
-    layout->hash = eb_align(sizeof(eb_model) + pointers * sizeof(float *));
+    layout->hash = eb_align(sizeof(eb_model) + pointers * sizeof(void *));
     layout->tokenizer = eb_align(layout->hash + layout->hash_size);
     layout->end = eb_align(layout->tokenizer + layout->tokenizer_size);
     return EB_OK;

@@ -11,10 +11,10 @@ struct eb_model {
     const eb_kernels *kernels;
     eb_hash *hash;
     eb_tokenizer *tokenizer;
-    const float *tensors[]; /* [layer * EB_NUM_ROLES + role]; layer 0 has those of no layer too */
+    const void *tensors[]; /* [layer * EB_NUM_ROLES + role]; layer 0 has those of no layer too */
 };
 
-static inline const float *eb_tensor_of(const eb_model *model, size_t layer, size_t role) {
+static inline const void *eb_tensor_of(const eb_model *model, size_t layer, size_t role) {
     return model->tensors[layer * EB_NUM_ROLES + role];
 }
 

@@ -8,10 +8,19 @@ from typing import Any
 import numpy as np
 
 from edgebert._native import ffi, lib
-from edgebert.config import ACTIVATIONS, TASKS, ModelConfig
-from edgebert.export.spec import ModelSpec
+from edgebert.config import ACTIVATIONS, TASKS
+from edgebert.export.spec import ModelSpec, Weight
 from edgebert.files import write_atomically
 from edgebert.hash import hash_struct
+
+# Types of tensors, and of models.
+_NUMPY = {
+    lib.EB_DTYPE_F32: "<f4",
+    lib.EB_DTYPE_I8: "i1",
+    lib.EB_DTYPE_I16: "<i2",
+    lib.EB_DTYPE_I32: "<i4",
+}
+_MODELS = {"f32": lib.EB_DTYPE_F32, "i8": lib.EB_DTYPE_I8}
 
 
 class _File:
@@ -34,26 +43,22 @@ def ebm_bytes(spec: ModelSpec) -> bytes:
     tokenizer = file.append(spec.tokenizer)
     labels = [file.append(label.encode()) for label in spec.config.labels]
     label_spans = file.append(_struct("eb_span[]", labels))
+    config = ffi.new("eb_config *", _config(spec))
     tensors = []
     for weight in spec.weights:
-        is_matrix = weight.role.endswith("_weight")  # [out, in] in PyTorch, [in, out] in the file
-        values = np.atleast_2d(weight.values.T if is_matrix else weight.values).astype("<f4")
-        tensors.append(
-            {
-                "role": getattr(lib, f"EB_{weight.role.upper()}"),
-                "layer": weight.layer,
-                "dtype": lib.EB_DTYPE_F32,
-                "rows": values.shape[0],
-                "cols": values.shape[1],
-                "data": file.append(values.tobytes()),
-            }
-        )
+        tensor = ffi.new("eb_tensor *", {"layer": weight.layer})
+        role = getattr(lib, f"EB_{weight.role.upper()}")
+        assert lib.eb_tensor_of_role(config, role, tensor) == lib.EB_OK, weight.role
+        data = _stored(weight, tensor.dtype)
+        assert len(data) == tensor.data.size, weight.role
+        tensor.data = file.append(data)
+        tensors.append(tensor[0])
     tensor_spans = file.append(_struct("eb_tensor[]", tensors))
     header = {
         "magic": lib.EB_FILE_MAGIC,
         "version": lib.EB_FILE_VERSION,
         "file_size": len(file.data),
-        "config": _config(spec.config),
+        "config": config[0],
         "hash": hash_struct(spec.config.hash),
         "tokenizer": tokenizer,
         "labels": label_spans,
@@ -72,7 +77,8 @@ def write_ebm(spec: ModelSpec, path: Path) -> None:
     write_atomically(path, ebm_bytes(spec))
 
 
-def _config(config: ModelConfig) -> dict[str, Any]:
+def _config(spec: ModelSpec) -> dict[str, Any]:
+    config = spec.config
     return {
         "hidden_size": config.hidden_size,
         "num_hidden_layers": config.num_hidden_layers,
@@ -83,9 +89,23 @@ def _config(config: ModelConfig) -> dict[str, Any]:
         "num_labels": config.num_labels,
         "task": TASKS.index(config.task),
         "activation": ACTIVATIONS.index(config.hidden_act),
+        "dtype": _MODELS[spec.dtype],
         "layer_norm_eps": config.layer_norm_eps,
     }
 
 
-def _struct(ctype: str, values: list[dict[str, Any]]) -> bytes:
+def _stored(weight: Weight, dtype: int) -> bytes:
+    """A tensor's bytes: matrices, [out, in] in PyTorch, in the blocks that format.h describes."""
+    values = weight.values.astype(_NUMPY[dtype], casting="same_kind")
+    if not (weight.role.endswith("_weight") and values.ndim == 2):
+        return values.tobytes()
+    group = 4 if dtype == lib.EB_DTYPE_I8 else 1
+    num_out, num_in = values.shape
+    padded = np.zeros((-(-num_out // lib.EB_BLOCK) * lib.EB_BLOCK, num_in), values.dtype)
+    padded[:num_out] = values
+    blocks = padded.reshape(-1, lib.EB_BLOCK, num_in // group, group)
+    return blocks.transpose(0, 2, 1, 3).tobytes()
+
+
+def _struct(ctype: str, values: list[Any]) -> bytes:
     return bytes(ffi.buffer(ffi.new(ctype, values)))

@@ -22,7 +22,7 @@ class Weight:
     Attributes:
         role: ``qkv_weight``, ``pooler_bias``, ...
         layer: encoder layer; 0 for the weights outside the encoder.
-        values: float32, C-contiguous, read-only. Matrices are [out, in], as in PyTorch; query,
+        values: float32, or integers; C-contiguous. Matrices are [out, in], as in PyTorch; query,
             key and value are stacked to [3 * hidden_size, hidden_size].
     """
 
@@ -39,11 +39,13 @@ class ModelSpec:
         config: shape of the encoder, its head, the labels and the hash.
         tokenizer: the tokenizer section (docs/format.md).
         weights: in canonical order: embeddings, each layer, head.
+        dtype: ``f32``, or ``i8`` for the integers of quantise.py.
     """
 
     config: ModelConfig
     tokenizer: bytes
     weights: tuple[Weight, ...]
+    dtype: str = "f32"
 
     @classmethod
     def from_checkpoint(cls, checkpoint: Checkpoint) -> ModelSpec:

@@ -80,19 +80,28 @@ def test_enumerations_have_the_numbers_of_the_code() -> None:
 def test_roles_have_the_numbers_and_shapes_of_the_code() -> None:
     config = replace(SMALL, type_vocab_size=5)  # no two dimensions are alike
     c_config = ffi.new("eb_config *", {n: getattr(config, n) for n in _dimensions(config)})
-    table = [
-        (int(number), name, "1" if name.endswith("bias") else rows, cols)
-        for numbers, names, rows, cols in table_behind("| role | name |")
-        for number, name in zip(numbers.split(", "), names.split(", "), strict=True)
-    ]
+    table = []
+    for numbers, names, rows, cols, i8 in table_behind("| role | name |"):
+        types = i8.partition(", in ")[0].partition(", head")[0].partition(", emb")[0].split(", ")
+        for number, name, dtype in zip(numbers.split(", "), names.split(", "), types, strict=True):
+            told_rows = "1" if name.endswith("bias") else rows
+            table.append((int(number), name, told_rows, cols, dtype))
     one_layer = replace(config, num_hidden_layers=1)
-    assert [name for _, name, *_ in table] == [role.name for role, _ in all_roles(one_layer)]
-    assert len(table) == lib.EB_NUM_ROLES
-    for number, name, *told in table:
+    assert [name for _, name, *_ in table[:20]] == [role.name for role, _ in all_roles(one_layer)]
+    assert [number for number, *_ in table] == list(range(lib.EB_NUM_ROLES))
+    tensor = ffi.new("eb_tensor *")
+    for number, name, rows, cols, dtype in table:
         assert number == getattr(lib, f"EB_{name.upper()}")
-        rows, cols = ffi.new("uint32_t *"), ffi.new("uint32_t *")
-        assert lib.eb_tensor_shape(c_config, number, rows, cols) == lib.EB_OK
-        assert [_value(expression, config) for expression in told] == [rows[0], cols[0]]
+        for model in (lib.EB_DTYPE_F32, lib.EB_DTYPE_I8):
+            c_config.dtype = model
+            status = lib.eb_tensor_of_role(c_config, number, tensor)
+            if number >= 20 and model == lib.EB_DTYPE_F32:
+                assert status == lib.EB_ERROR_ARGUMENT
+                continue
+            assert status == lib.EB_OK
+            assert [_value(rows, config), _value(cols, config)] == [tensor.rows, tensor.cols]
+            expected = dtype.upper() if model == lib.EB_DTYPE_I8 else "F32"
+            assert tensor.dtype == getattr(lib, f"EB_DTYPE_{expected}")
 
 
 def _dimensions(config: Any) -> list[str]:
@@ -156,7 +165,10 @@ def test_the_reader_in_the_document_finds_all_tensors() -> None:
     for weight in spec.weights:
         role = getattr(lib, f"EB_{weight.role.upper()}")
         rows, cols, data = tensors[role, weight.layer]
-        values = np.frombuffer(data, "<f4").reshape(rows, cols)
+        values = np.frombuffer(data, "<f4")
+        if weight.role.endswith("_weight") and weight.values.ndim == 2:
+            values = values.reshape(-1, rows, 16).transpose(1, 0, 2).reshape(rows, -1)[:, :cols]
+        values = values.reshape(rows, cols)
         stored = weight.values.T if weight.role.endswith("_weight") else weight.values
         np.testing.assert_array_equal(values, np.atleast_2d(stored))
 
@@ -167,7 +179,7 @@ def test_the_counts_of_labels_and_tensors_are_those_of_files() -> None:
     told = {name: allowed for _, _, name, _, allowed in HEADER}
     assert told["labels.size"] == "8 · num_labels"
     assert header.labels.size == 8 * SMALL.num_labels
-    assert told["tensors.size"] == "24 · (8 + 12 · num_hidden_layers)"
+    assert told["tensors.size"] == "f32: 24 · (8 + 12 · num_hidden_layers)"
     assert header.tensors.size == 24 * (8 + 12 * SMALL.num_hidden_layers)
 
 

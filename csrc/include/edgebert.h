@@ -136,6 +136,11 @@ eb_status eb_sequence(const eb_tokenizer *tokenizer, const eb_text *text, uint32
 
 #define EB_ACTIVATION_GELU 0 /* x * Phi(x), the exact one (erf) */
 
+#define EB_DTYPE_F32 0
+#define EB_DTYPE_I8 1
+#define EB_DTYPE_I16 2
+#define EB_DTYPE_I32 3
+
 typedef struct eb_config {
     uint32_t hidden_size;
     uint32_t num_hidden_layers;
@@ -146,6 +151,7 @@ typedef struct eb_config {
     uint32_t num_labels;
     uint32_t task;       /* EB_TASK_* */
     uint32_t activation; /* EB_ACTIVATION_* */
+    uint32_t dtype;      /* of the arithmetic: EB_DTYPE_F32 or EB_DTYPE_I8 */
     float layer_norm_eps;
 } eb_config;
 

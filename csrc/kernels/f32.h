@@ -9,9 +9,6 @@
 #include <stdint.h>
 #include <string.h>
 
-#define EB_F32_ROWS EB_ATTENTION_ROWS /* rows of x that share a load of weights */
-#define EB_F32_VECS 3                 /* 4 x 3 vectors of sums fill 16 registers best */
-
 #if defined(__GNUC__)
 #define EB_ALWAYS_INLINE inline __attribute__((always_inline))
 typedef float eb_vec
@@ -25,6 +22,10 @@ typedef float eb_vec;
 #define EB_VEC_ZERO 0.0f
 #endif
 #define EB_VEC(p) (*(eb_vec *)(p))
+
+/* Sums of 8 vectors are under way at a time: as many as two units of a latency of 4 need. */
+#define EB_F32_VECS (EB_BLOCK / EB_F32_LANES)
+#define EB_F32_ROWS (EB_F32_LANES < 4 ? 1 : EB_F32_LANES / 2)
 
 /* e^x, relative error below 3e-7; x is clamped to where e^x is a normal float. */
 static inline float eb_exp(float x) {
@@ -72,63 +73,64 @@ static inline float eb_gelu(float x) {
     return x * (x < 0.0f ? half_erfc : 1.0f - half_erfc);
 }
 
-/* y[rows, vecs * lanes] = x[rows, in] * w[in, vecs * lanes] + b, in matrices whose rows begin ldx,
- * ldw and ldy floats apart; b may be NULL. Called with constants for rows and vecs, so that the
- * sums stay in registers while `in` runs. */
+/* y[rows, EB_BLOCK] = x[rows, in] * w[in, EB_BLOCK] + b, with rows of x and y that begin ldx and
+ * ldy floats apart; b may be NULL. Called with constants for rows, so that the sums stay in
+ * registers while `in` runs. */
 static EB_ALWAYS_INLINE void eb_tile(const float *x, size_t ldx, size_t rows, size_t in,
-                                     const float *w, size_t ldw, const float *b, size_t vecs,
-                                     float *y, size_t ldy) {
+                                     const float *w, const float *b, float *y, size_t ldy) {
     eb_vec sum[EB_F32_ROWS][EB_F32_VECS];
     for (size_t r = 0; r < rows; r++)
-        for (size_t v = 0; v < vecs; v++)
+        for (size_t v = 0; v < EB_F32_VECS; v++)
             sum[r][v] = b ? EB_VEC(b + v * EB_F32_LANES) : (eb_vec)EB_VEC_ZERO;
     for (size_t k = 0; k < in; k++)
         for (size_t r = 0; r < rows; r++)
-            for (size_t v = 0; v < vecs; v++)
-                sum[r][v] += x[r * ldx + k] * EB_VEC(w + k * ldw + v * EB_F32_LANES);
+            for (size_t v = 0; v < EB_F32_VECS; v++)
+                sum[r][v] += x[r * ldx + k] * EB_VEC(w + k * EB_BLOCK + v * EB_F32_LANES);
     for (size_t r = 0; r < rows; r++)
-        for (size_t v = 0; v < vecs; v++)
+        for (size_t v = 0; v < EB_F32_VECS; v++)
             EB_VEC(y + r * ldy + v * EB_F32_LANES) = sum[r][v];
 }
 
 /* The same for any number of rows. */
-static EB_ALWAYS_INLINE void eb_tiles(const float *x, size_t ldx, size_t n, size_t in,
-                                      const float *w, size_t ldw, const float *b, size_t vecs,
-                                      float *y, size_t ldy) {
+static void eb_block(const float *x, size_t ldx, size_t n, size_t in, const float *w,
+                     const float *b, float *y, size_t ldy) {
     size_t i = 0;
     for (; i + EB_F32_ROWS <= n; i += EB_F32_ROWS)
-        eb_tile(x + i * ldx, ldx, EB_F32_ROWS, in, w, ldw, b, vecs, y + i * ldy, ldy);
-    x += i * ldx;
-    y += i * ldy;
-    if (n - i == 3)
-        eb_tile(x, ldx, 3, in, w, ldw, b, vecs, y, ldy);
-    else if (n - i == 2)
-        eb_tile(x, ldx, 2, in, w, ldw, b, vecs, y, ldy);
-    else if (n - i == 1)
-        eb_tile(x, ldx, 1, in, w, ldw, b, vecs, y, ldy);
+        eb_tile(x + i * ldx, ldx, EB_F32_ROWS, in, w, b, y + i * ldy, ldy);
+#if EB_F32_ROWS > 4
+    if (n - i >= 4) {
+        eb_tile(x + i * ldx, ldx, 4, in, w, b, y + i * ldy, ldy);
+        i += 4;
+    }
+#endif
+#if EB_F32_ROWS > 2
+    if (n - i >= 2) {
+        eb_tile(x + i * ldx, ldx, 2, in, w, b, y + i * ldy, ldy);
+        i += 2;
+    }
+#endif
+    if (i < n)
+        eb_tile(x + i * ldx, ldx, 1, in, w, b, y + i * ldy, ldy);
 }
 
-/* y[n, out] = x[n, in] * w[in, out] + b, b may be NULL. */
-static void eb_matmul(const float *x, size_t ldx, size_t n, size_t in, const float *w, size_t ldw,
-                      const float *b, size_t out, float *y, size_t ldy) {
-    const size_t block = EB_F32_VECS * EB_F32_LANES;
-    size_t j = 0;
-    for (; j + block <= out; j += block)
-        eb_tiles(x, ldx, n, in, w + j, ldw, b ? b + j : NULL, EB_F32_VECS, y + j, ldy);
-    for (; j + EB_F32_LANES <= out; j += EB_F32_LANES)
-        eb_tiles(x, ldx, n, in, w + j, ldw, b ? b + j : NULL, 1, y + j, ldy);
-    for (; j < out; j++)
-        for (size_t i = 0; i < n; i++) {
-            float sum = b ? b[j] : 0.0f;
-            for (size_t k = 0; k < in; k++)
-                sum += x[i * ldx + k] * w[k * ldw + j];
-            y[i * ldy + j] = sum;
-        }
+/* The columns behind the last whole block; a block's zeros or strangers go no further. */
+static void eb_partial_block(const float *x, size_t ldx, size_t n, size_t in, const float *w,
+                             const float *b, size_t cols, float *y, size_t ldy) {
+    float bias[EB_BLOCK] = {0}, whole[EB_BLOCK];
+    memcpy(bias, b, cols * sizeof *b);
+    for (size_t i = 0; i < n; i++) {
+        eb_tile(x + i * ldx, ldx, 1, in, w, bias, whole, EB_BLOCK);
+        memcpy(y + i * ldy, whole, cols * sizeof *y);
+    }
 }
 
 static void eb_linear_f32(const float *x, size_t n, size_t in, const float *w, const float *b,
                           size_t out, float *y) {
-    eb_matmul(x, in, n, in, w, out, b, out, y, out);
+    size_t j = 0;
+    for (; j + EB_BLOCK <= out; j += EB_BLOCK)
+        eb_block(x, in, n, in, w + j * in, b + j, y + j, out);
+    if (j < out)
+        eb_partial_block(x, in, n, in, w + j * in, b + j, out - j, y + j, out);
 }
 
 static void eb_gelu_f32(float *x, size_t count) {
@@ -196,29 +198,45 @@ static inline float eb_softmax_numerators(float *x, size_t count) {
     return eb_sum(x, count);
 }
 
+/* A head's keys or values, [n, d] with rows 3 h apart, as a matrix of weights: keys turned, so that
+ * the scores of neighbours lie side by side. */
+static void eb_pack_keys(const float *k, size_t n, size_t d, size_t h, float scale, float *packed) {
+    for (size_t j = 0; j < EB_ROUND_UP(n); j++)
+        for (size_t c = 0; c < d; c++)
+            packed[(j / EB_BLOCK * d + c) * EB_BLOCK + j % EB_BLOCK] =
+                j < n ? k[j * 3 * h + c] * scale : 0.0f;
+}
+
+static void eb_pack_values(const float *v, size_t n, size_t d, size_t h, float *packed) {
+    for (size_t c = 0; c < EB_ROUND_UP(d); c++)
+        for (size_t j = 0; j < n; j++)
+            packed[(c / EB_BLOCK * n + j) * EB_BLOCK + c % EB_BLOCK] =
+                c < d ? v[j * 3 * h + c] : 0.0f;
+}
+
 /* context[n, h] = softmax(Q K^T / sqrt(h / heads)) V for each head; qkv is [n, 3 h]. A few queries
  * at a time, so that the scores stay small. */
 static void eb_attention_f32(const float *qkv, size_t n, size_t h, size_t heads, float *scratch,
                              float *context) {
-    const size_t d = h / heads, ldk = EB_ATTENTION_STRIDE(n);
-    const float scale = 1.0f / eb_sqrt((float)d);
-    float *keys = scratch, *scores = scratch + d * ldk;
+    const size_t d = h / heads, padded = EB_ROUND_UP(n), padded_d = EB_ROUND_UP(d);
+    float *keys = scratch, *values = keys + d * padded, *scores = values + n * padded_d;
+    float *out = scores + EB_F32_ROWS * padded;
     for (size_t head = 0; head < heads; head++) {
-        const float *q = qkv + head * d, *k = q + h, *v = k + h;
-        for (size_t c = 0; c < d; c++) /* K transposed: scores of neighbours lie side by side */
-            for (size_t j = 0; j < ldk; j++)
-                keys[c * ldk + j] = j < n ? k[j * 3 * h + c] * scale : 0.0f;
+        const float *q = qkv + head * d;
+        eb_pack_keys(q + h, n, d, h, 1.0f / eb_sqrt((float)d), keys);
+        eb_pack_values(q + 2 * h, n, d, h, values);
         for (size_t i = 0; i < n; i += EB_F32_ROWS) {
             const size_t rows = n - i < EB_F32_ROWS ? n - i : EB_F32_ROWS;
-            float *out = context + i * h + head * d;
+            for (size_t j = 0; j < n; j += EB_BLOCK)
+                eb_block(q + i * 3 * h, 3 * h, rows, d, keys + j * d, NULL, scores + j, padded);
             float sums[EB_F32_ROWS];
-            eb_matmul(q + i * 3 * h, 3 * h, rows, d, keys, ldk, NULL, ldk, scores, ldk);
             for (size_t r = 0; r < rows; r++)
-                sums[r] = eb_softmax_numerators(scores + r * ldk, n);
-            eb_matmul(scores, ldk, rows, n, v, 3 * h, NULL, d, out, h);
+                sums[r] = eb_softmax_numerators(scores + r * padded, n);
+            for (size_t c = 0; c < d; c += EB_BLOCK)
+                eb_block(scores, padded, rows, n, values + c * n, NULL, out + c, padded_d);
             for (size_t r = 0; r < rows; r++)
                 for (size_t c = 0; c < d; c++)
-                    out[r * h + c] /= sums[r];
+                    context[(i + r) * h + head * d + c] = out[r * padded_d + c] / sums[r];
         }
     }
 }

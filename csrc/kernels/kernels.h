@@ -3,15 +3,17 @@
 #ifndef EB_KERNELS_H
 #define EB_KERNELS_H
 
+#include "format.h"
+
 #include <stddef.h>
 #include <stdint.h>
 
-/* Attention takes the scores of so many queries at a time, in rows of whole vectors, of which the
- * widest set's has 16 floats. Its scratch holds these and a head's keys. */
-#define EB_ATTENTION_ROWS 4
-#define EB_ATTENTION_STRIDE(n) (((n) + 15) / 16 * 16)
+/* Attention's scratch: a head's keys and values in blocks, and the scores and results of the few
+ * queries, at most EB_ATTENTION_ROWS, that are taken at a time. */
+#define EB_ATTENTION_ROWS 8
 #define EB_ATTENTION_SCRATCH(n, head_size)                                                         \
-    (((head_size) + EB_ATTENTION_ROWS) * EB_ATTENTION_STRIDE(n))
+    (EB_ROUND_UP(n) * ((head_size) + EB_ATTENTION_ROWS) +                                          \
+     EB_ROUND_UP(head_size) * ((n) + EB_ATTENTION_ROWS))
 
 typedef struct eb_kernels {
     const char *name;

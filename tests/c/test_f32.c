@@ -48,7 +48,8 @@ static void compare(const eb_kernels *k, const char *what, size_t n, size_t size
 }
 
 static void test_linear(const eb_kernels *k, size_t n, size_t in, size_t out) {
-    float *x = floats(n * in), *w = floats(in * out), *b = floats(out), *y = floats(n * out);
+    float *x = floats(n * in), *w = floats(in * EB_ROUND_UP(out)), *b = floats(out);
+    float *y = floats(n * out);
     double *expected = calloc(n * out, sizeof *expected);
     if (!expected)
         abort();
@@ -56,7 +57,9 @@ static void test_linear(const eb_kernels *k, size_t n, size_t in, size_t out) {
         for (size_t j = 0; j < out; j++) {
             expected[i * out + j] = (double)b[j];
             for (size_t c = 0; c < in; c++)
-                expected[i * out + j] += (double)x[i * in + c] * (double)w[c * out + j];
+                expected[i * out + j] +=
+                    (double)x[i * in + c] *
+                    (double)w[(j / EB_BLOCK * in + c) * EB_BLOCK + j % EB_BLOCK];
         }
     k->linear_f32(x, n, in, w, b, out, y);
     compare(k, "linear", n, out, y, expected, 1e-6 * (double)in);
