@@ -5,12 +5,13 @@ from __future__ import annotations
 import platform
 import subprocess
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
+
+from edgebert.bench import processor
 
 
 def describe(*packages: str) -> str:
     """One line: processor, system, compiler, Python, and the versions of some packages."""
-    parts = [_processor(), platform.platform(terse=True), _compiler()]
+    parts = [processor(), platform.platform(terse=True), _compiler()]
     parts.append(f"Python {platform.python_version()}")
     for package in packages:
         try:
@@ -18,14 +19,6 @@ def describe(*packages: str) -> str:
         except PackageNotFoundError:
             parts.append(f"no {package}")
     return ", ".join(parts)
-
-
-def _processor() -> str:
-    info = Path("/proc/cpuinfo")
-    for line in info.read_text().splitlines() if info.exists() else ():
-        if line.startswith("model name"):
-            return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
 
 
 def _compiler() -> str:

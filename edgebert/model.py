@@ -172,14 +172,18 @@ def _is_pair(text: object) -> bool:
     return isinstance(text, tuple) and len(text) == 2 and all(isinstance(t, str) for t in text)
 
 
-def load(path: str | os.PathLike[str] | None = None) -> Model:
+def load(path: str | os.PathLike[str] | None = None, *, threads: int | None = None) -> Model:
     """Open an artifact (.ebm, .onnx); without a path, the model in the wheel.
+
+    Args:
+        path: the file.
+        threads: most threads that a call may use (default: one for .ebm, all cores for .onnx).
 
     Raises:
         ModelError: the file is missing, damaged, foreign or too new.
         MissingPackageError: its engine is not installed.
     """
-    return Model(open_engine(DEFAULT_MODEL if path is None else Path(path)))
+    return Model(open_engine(DEFAULT_MODEL if path is None else Path(path), threads))
 
 
 @functools.cache

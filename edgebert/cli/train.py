@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgebert.cli.options import integer
 from edgebert.cli.output import print_json
 from edgebert.config import HASH_FAMILIES, TASKS, ModelConfig
 from edgebert.errors import DataError, MissingPackageError, UsageError
@@ -28,24 +28,6 @@ TSV: a header line, then text<TAB>label (pairs: text<TAB>text_b<TAB>label). Labe
 with decimal points make it a regression. After an interruption the same command goes on from the
 last finished epoch.
 """
-
-
-_MOST = 2**31 - 1
-
-
-def _integer(least: int, most: int = _MOST) -> Callable[[str], int]:
-    """The type of an option that is a whole number in a range."""
-
-    def parse(text: str) -> int:
-        try:
-            value = int(text)
-        except ValueError:
-            value = least - 1
-        if not least <= value <= most:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number, {least} to {most}")
-        return value
-
-    return parse
 
 
 def _share(text: str) -> float:
@@ -88,8 +70,8 @@ def add_parser(subparsers: Any) -> None:
 
     group = parser.add_argument_group("recipe")
     add = group.add_argument
-    add("--epochs", type=_integer(1), default=10, metavar="N", help="default: %(default)s")
-    add("--batch-size", type=_integer(1), default=128, metavar="N", help="default: %(default)s")
+    add("--epochs", type=integer(1), default=10, metavar="N", help="default: %(default)s")
+    add("--batch-size", type=integer(1), default=128, metavar="N", help="default: %(default)s")
     add("--lr", type=_share, default=2e-3, help="peak learning rate (default: %(default)s)")
     add(
         "--warmup",
@@ -103,12 +85,12 @@ def add_parser(subparsers: Any) -> None:
     add("--label-smoothing", type=_share, default=0.0, metavar="SHARE", help="default: %(default)s")
     add(
         "--patience",
-        type=_integer(1),
+        type=integer(1),
         default=5,
         metavar="N",
         help="stop after N epochs that were not better (default: %(default)s)",
     )
-    add("--seed", type=_integer(0), default=0, metavar="N", help="default: %(default)s")
+    add("--seed", type=integer(0), default=0, metavar="N", help="default: %(default)s")
 
     group = parser.add_argument_group("tokens and hash")
     add = group.add_argument
@@ -122,15 +104,15 @@ def add_parser(subparsers: Any) -> None:
     add("--cased", action="store_true", help="keep case and accents (with --vocab or word)")
     add(
         "--max-tokens",
-        type=_integer(1),
+        type=integer(1),
         metavar="N",
         help="longest input; the model has as many positions (default: the preset's)",
     )
     add("--hash", choices=HASH_FAMILIES, default="poly", help="family (default: %(default)s)")
-    add("--ngram", type=_integer(1), default=3, metavar="N", help="longest n-gram (default: 3)")
+    add("--ngram", type=integer(1), default=3, metavar="N", help="longest n-gram (default: 3)")
 
     add = parser.add_argument
-    add("--threads", type=_integer(1, 1024), metavar="N", help="CPU threads (default: all cores)")
+    add("--threads", type=integer(1, 1024), metavar="N", help="CPU threads (default: all cores)")
     add("--no-resume", action="store_true", help="start over instead of going on")
     add("--json", action="store_true", help="print one JSON document")
 

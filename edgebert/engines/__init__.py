@@ -25,8 +25,13 @@ class Engine(Protocol):
     config: ModelConfig
     tokenizer: Tokenizer
 
-    def __init__(self, path: Path) -> None:
-        """Open an artifact; raise ModelError if it is not one of this engine's."""
+    def __init__(self, path: Path, threads: int | None = None) -> None:
+        """Open an artifact; raise ModelError if it is not one of this engine's.
+
+        Args:
+            path: the file.
+            threads: most threads that a run may use; None leaves it to the engine.
+        """
 
     def run(self, sequences: Sequences) -> tuple[np.ndarray, np.ndarray]:
         """Logits float32 [n, num_labels] and pooled vectors float32 [n, hidden_size]."""
@@ -39,8 +44,8 @@ ENGINES = {
 }
 
 
-def open_engine(path: Path) -> Engine:
-    """Open ``path`` with the engine that its suffix names."""
+def open_engine(path: Path, threads: int | None = None) -> Engine:
+    """Open ``path`` with the engine that its suffix names; ``threads`` as in :class:`Engine`."""
     if not path.is_file():
         what = "is not a file" if path.exists() else "does not exist"
         raise ModelError(f"{path} {what}")
@@ -49,7 +54,7 @@ def open_engine(path: Path) -> Engine:
             module, name = target.split(":")
             engine: type[Engine] = getattr(importlib.import_module(module), name)
             try:
-                return engine(path)
+                return engine(path, threads)
             except ModelError as error:
                 raise ModelError(f"{path.name}: {error}") from error
             except OSError as error:

@@ -16,11 +16,11 @@ from edgebert.tokenizer import Tokenizer
 
 
 class NativeEngine:
-    """One model shared by all threads, one arena for each thread."""
+    """One model shared by all threads, one arena for each thread; a run uses one thread."""
 
     name = "native"
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, threads: int | None = None) -> None:
         self.model = NativeModel(path)
         self.config = self.model.config()
         self.tokenizer = Tokenizer.from_bytes(self.model.section("tokenizer"))

@@ -20,7 +20,7 @@ class OnnxEngine:
 
     name = "onnx"
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, threads: int | None = None) -> None:
         try:
             import onnxruntime
         except ImportError as error:
@@ -30,6 +30,7 @@ class OnnxEngine:
         file = path.read_bytes()
         check_seal(file)
         options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads or 0  # 0: as many as there are cores
         options.log_severity_level = 4  # failures reach the user as our own errors
         try:
             self._session = onnxruntime.InferenceSession(

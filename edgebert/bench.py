@@ -1,0 +1,267 @@
+"""Measures artifacts side by side: latency, throughput and memory. Prints nothing.
+
+All that is compared takes turns within one run, so that a busy moment of the machine hits all
+alike. A turn begins with a call that does not count: it brings the caches back.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgebert.engines import Engine, open_engine
+from edgebert.engines.native import NativeEngine
+from edgebert.errors import UsageError
+from edgebert.model import Model
+from edgebert.sequence import from_texts
+from edgebert.tokenizer import Tokenizer
+from edgebert.version import __version__
+
+LENGTHS = (8, 32, 128)  # tokens, [CLS] and [SEP] included
+INPUTS = {"tokens": "tokens to logits", "text": "text to label"}
+PERCENTILES = (50, 90, 99)
+WORDS = (
+    "a gripping film with a wonderful cast , told with wit and warmth , though its last third "
+    "wanders : the plot unravels , the score is overbearing and the dialogue unbelievable ."
+)
+
+_TURN = 2_000_000  # nanoseconds
+_LEAST_TURNS = 5
+_PACKAGES = ("numpy", "cffi", "onnxruntime")  # whose version may matter
+_RESIDENT = "import json, sys, edgebert.bench as b; print(b.resident_growth(*json.load(sys.stdin)))"
+
+
+def bench(
+    paths: Sequence[Path],
+    lengths: Sequence[int] | None = None,
+    text: str | None = None,
+    batch: int = 1,
+    threads: int = 1,
+    seconds: float = 3.0,
+    progress: Callable[[float], None] = lambda seconds: None,
+) -> dict[str, Any]:
+    """Measure artifacts side by side; return one document.
+
+    Args:
+        paths: the files.
+        lengths: tokens of the texts, [CLS] and [SEP] included; by default those of LENGTHS that
+            all models take.
+        text: measure this text, as it is, in place of made ones.
+        batch: texts in a call.
+        threads: most threads for each engine.
+        seconds: time for each length.
+        progress: is told how many seconds were measured since it was called last.
+
+    Raises:
+        ModelError: a file is missing, damaged or foreign.
+        MissingPackageError: an engine is not installed.
+        UsageError: a length or the text is beyond a model's limit.
+    """
+    engines = [open_engine(path, threads) for path in paths]
+    limits = [engine.config.max_position_embeddings for engine in engines]
+    if lengths is None:
+        lengths = [n for n in LENGTHS if n <= min(limits)] or [min(limits)]
+    cases: list[list[Case]] = []
+    for n in lengths if text is None else [None]:
+        row = []
+        for path, engine, limit in zip(paths, engines, limits, strict=True):
+            a_text = made_text(engine.tokenizer, n) if n else text or ""
+            case = Case(engine, a_text, batch)
+            if case.tokens > limit:
+                raise UsageError(
+                    f"{path} takes at most {limit} tokens, but was to be measured with "
+                    f"{case.tokens}"
+                )
+            row.append(case)
+        cases.append(row)
+    results = [measure(row, seconds, progress) for row in cases]
+    files = []
+    for i, (path, engine) in enumerate(zip(paths, engines, strict=True)):
+        longest = max((row[i] for row in cases), key=lambda case: case.tokens)
+        files.append(
+            {
+                "file": str(path),
+                "bytes": path.stat().st_size,
+                **describe_engine(engine, longest.tokens),
+                "resident_bytes": _resident_growth_afresh(path, longest.text, batch, threads),
+                "results": [result for row in results for result in row[i]],
+            }
+        )
+    return {
+        "machine": machine(),
+        "threads": threads,
+        "batch": batch,
+        "seconds": seconds,
+        "files": files,
+    }
+
+
+class Case:
+    """A text for an engine, ready to be measured.
+
+    Attributes:
+        text: the text.
+        tokens: how many it has for this engine's tokenizer, [CLS] and [SEP] included.
+        batch: how many times it is in a call.
+        calls: for each of INPUTS, what to call.
+    """
+
+    def __init__(self, engine: Engine, text: str, batch: int) -> None:
+        self.text = text
+        self.batch = batch
+        texts = [text] * batch
+        sequences = from_texts(engine.tokenizer, texts, engine.config.max_position_embeddings)
+        self.tokens = len(sequences.ends[0]) + sequences.num_dropped[0]
+        self.calls: dict[str, Callable[[], object]] = {
+            "tokens": functools.partial(engine.run, sequences),
+            "text": functools.partial(Model(engine).infer, texts),
+        }
+
+
+def measure(
+    cases: Sequence[Case], seconds: float, progress: Callable[[float], None]
+) -> list[list[dict[str, Any]]]:
+    """Measure cases against each other; one list for each, with a document for each of INPUTS."""
+    calls = [case.calls[name] for name in INPUTS for case in cases]
+    times = take_turns(calls, seconds, progress)
+    results: list[list[dict[str, Any]]] = [[] for _ in cases]
+    for i, name in enumerate(INPUTS):
+        of_input = times[i * len(cases) : (i + 1) * len(cases)]
+        first = np.median(of_input[0])
+        for case, nanoseconds, result in zip(cases, of_input, results, strict=True):
+            median = np.median(nanoseconds)
+            calls_per_second = float(1e9 / median)
+            result.append(
+                {
+                    "input": name,
+                    "tokens": case.tokens,
+                    "calls": len(nanoseconds),
+                    "us": _microseconds(nanoseconds),
+                    "texts_per_second": case.batch * calls_per_second,
+                    "tokens_per_second": case.batch * case.tokens * calls_per_second,
+                    "speed_to_first": float(first / median),
+                }
+            )
+    return results
+
+
+def _microseconds(nanoseconds: np.ndarray) -> dict[str, float]:
+    ranks = np.percentile(nanoseconds / 1000, (0, *PERCENTILES)).tolist()
+    return dict(zip(("min", *(f"p{p}" for p in PERCENTILES)), ranks, strict=True))
+
+
+def take_turns(
+    calls: Sequence[Callable[[], object]],
+    seconds: float,
+    progress: Callable[[float], None] = lambda seconds: None,
+) -> list[np.ndarray]:
+    """Time each call again and again, in turns; nanoseconds, an array for each."""
+    times: list[list[int]] = [[] for _ in calls]
+    begin = told = time.perf_counter()
+    for turn in itertools.count(1):
+        for call, samples in zip(calls, times, strict=True):
+            _take_turn(call, samples)
+        now = time.perf_counter()
+        progress(now - told)
+        told = now
+        if turn >= _LEAST_TURNS and now - begin >= seconds:
+            break
+    return [np.array(samples) for samples in times]
+
+
+def _take_turn(call: Callable[[], object], samples: list[int]) -> None:
+    clock = time.perf_counter_ns
+    call()
+    end = clock() + _TURN
+    while True:
+        start = clock()
+        call()
+        stop = clock()
+        samples.append(stop - start)
+        if stop >= end:
+            return
+
+
+def made_text(tokenizer: Tokenizer, tokens: int) -> str:
+    """A text of exactly so many tokens, [CLS] and [SEP] included."""
+    words: list[str] = []
+    room = tokens - 2
+    for word in itertools.cycle(WORDS.split()):
+        size = len(tokenizer.tokenize(word))
+        if size > room:
+            break
+        words.append(word)
+        room -= size
+    return " ".join(words + ["."] * room)  # a punctuation mark is one token everywhere
+
+
+def describe_engine(engine: Engine, tokens: int) -> dict[str, Any]:
+    """Its name; for the C library also the instruction set and the arena for so many tokens."""
+    if not isinstance(engine, NativeEngine):
+        return {"engine": engine.name, "isa": None, "arena_bytes": None}
+    return {
+        "engine": engine.name,
+        "isa": engine.model.isa,
+        "arena_bytes": engine.model.arena_size(tokens),
+    }
+
+
+def resident_growth(path: str, text: str, batch: int, threads: int) -> int:
+    """Bytes by which this process grew to open a file and answer, its engine's code included."""
+    before = _resident()
+    model = Model(open_engine(Path(path), threads))  # which is alive when counted
+    model.infer([text] * batch)
+    return _resident() - before
+
+
+def _resident_growth_afresh(path: Path, text: str, batch: int, threads: int) -> int:
+    """The same in a fresh interpreter: here much is loaded already."""
+    arguments = json.dumps([str(path), text, batch, threads])
+    output = subprocess.run(
+        [sys.executable, "-c", _RESIDENT],
+        input=arguments,
+        stdout=subprocess.PIPE,
+        check=True,
+        text=True,
+    ).stdout
+    return int(output)
+
+
+def _resident() -> int:
+    pages = Path("/proc/self/statm").read_text().split()[1]
+    return int(pages) * os.sysconf("SC_PAGESIZE")
+
+
+def machine() -> dict[str, Any]:
+    """What a figure was measured with; figures without it say little."""
+    return {
+        "processor": processor(),
+        "cores": os.cpu_count(),
+        "system": platform.platform(terse=True),
+        "python": platform.python_version(),
+        "packages": {
+            "edgebert": __version__,
+            **{name: version(name) for name in _PACKAGES if name in sys.modules},
+        },
+    }
+
+
+def processor() -> str:
+    """The processor's name as the system tells it."""
+    info = Path("/proc/cpuinfo")
+    for line in info.read_text().splitlines() if info.exists() else ():
+        if line.startswith("model name"):
+            return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
