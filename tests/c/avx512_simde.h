@@ -1,10 +1,10 @@
 /* The AVX-512 hash kernels on any processor: SIMDe's portable C stands in for the intrinsics, so
  * the source that is tested is the one that is shipped. EB_HAS_SIMDE is 0 where it is not
- * installed. */
+ * installed, and on big-endian machines, where its lanes have another order. */
 #ifndef EB_AVX512_SIMDE_H
 #define EB_AVX512_SIMDE_H
 
-#if defined(__has_include)
+#if defined(__has_include) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
 #if __has_include(<simde/x86/avx512.h>)
 #define EB_HAS_SIMDE 1
 #endif

@@ -4,6 +4,7 @@
 set -eu
 compiler=$1 library=$2
 headers=../../csrc/include
+nm=$($compiler -print-prog-name=nm) size=$($compiler -print-prog-name=size)
 flags="-Wall -Wextra -Wpedantic -Werror -fsyntax-only -I$headers -I../../csrc"
 
 fail() {
@@ -16,14 +17,14 @@ fail() {
 allowed='mem(cpy|move|set|cmp)|strlen|sqrtf'
 runtime='__(mem[a-z]+|stack)_chk(_fail)?|__cpu_(model|indicator_init)|__[a-z]+[ds][ifc][234]'
 runtime="$runtime|__aeabi_[a-z0-9_]+|_GLOBAL_OFFSET_TABLE_"
-needed=$(nm -u "$library" | grep -vE "^ *[Uw] ($allowed|$runtime)\$" || true)
+needed=$("$nm" -u "$library" | grep -vE "^ *[Uw] ($allowed|$runtime)\$" || true)
 [ -z "$needed" ] || fail "needs more than it says" "$needed"
 
-state=$(size -A "$library" | awk '$1 ~ /^\.t?(data|bss)/ && $1 !~ /^\.data\.rel\.ro/ && $2 > 0')
-common=$(nm "$library" | grep ' C ' || true)
+state=$("$size" -A "$library" | awk '$1 ~ /^\.t?(data|bss)/ && $1 !~ /^\.data\.rel\.ro/ && $2 > 0')
+common=$("$nm" "$library" | grep ' C ' || true)
 [ -z "$state$common" ] || fail "has memory that can change" "$state$common"
 
-names=$(nm -g --defined-only "$library" | grep -vE ' eb_[a-z0-9_]+$' || true)
+names=$("$nm" -g --defined-only "$library" | grep -vE ' eb_[a-z0-9_]+$' || true)
 [ -z "$names" ] || fail "exports names that do not begin with eb_" "$names"
 
 for header in $(cd ../../csrc && ls *.h include/*.h kernels/kernels.h); do

@@ -4,12 +4,10 @@
 #ifndef EB_FUZZ_H
 #define EB_FUZZ_H
 
-#include "edgebert.h"
+#include "allocate.h"
 
 #include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -24,18 +22,5 @@ size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t max_size);
             abort();                                                                               \
         }                                                                                          \
     } while (0)
-
-static inline void *allocate(size_t size) { /* exactly; aligned to EB_ALIGNMENT */
-    void *memory = malloc(size);
-    REQUIRE(memory && (uintptr_t)memory % EB_ALIGNMENT == 0);
-    return memory;
-}
-
-static inline void *copy_of(const void *data, size_t size) {
-    void *copy = allocate(size);
-    if (size)
-        memcpy(copy, data, size);
-    return copy;
-}
 
 #endif

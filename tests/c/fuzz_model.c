@@ -1,5 +1,6 @@
 /* Fuzzes the loader: the input is an .ebm file. Whatever its bytes are, it is refused, or can be
  * run and asked for its labels within its own memory. */
+#include "allocate.h"
 #include "format.h"
 #include "fuzz.h"
 

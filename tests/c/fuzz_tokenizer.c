@@ -1,5 +1,6 @@
 /* Fuzzes the tokenizers: the input's first bytes choose one, the memory for its tokens and where a
  * pair is divided; the rest is text. The vocabulary is BERT's, found from the repository's root. */
+#include "allocate.h"
 #include "format.h"
 #include "fuzz.h"
 

@@ -1,11 +1,9 @@
 /* Hash embedding: every kernel that this processor has gives the golden vectors' bits and the same
  * sums as arithmetic without tricks. argv[1]: tests/golden/hash.txt. */
+#include "allocate.h"
 #include "avx512_simde.h"
 #include "check.h"
 #include "hash.h"
-
-#include <stdlib.h>
-#include <string.h>
 
 #define LINE 4096
 
@@ -18,14 +16,6 @@ static uint64_t random_state = 1;
 static uint32_t random_u32(void) {
     random_state = random_state * 6364136223846793005u + 1442695040888963407u;
     return (uint32_t)(random_state >> 32);
-}
-
-/* Memory of exactly this size, so that AddressSanitizer sees the first byte too far. */
-static void *allocate(size_t size) {
-    void *memory = malloc(size ? size : 1);
-    if (!memory)
-        abort();
-    return memory;
 }
 
 static eb_hash *open_hash(const eb_hash_params *params, const eb_kernels *kernels) {
@@ -323,7 +313,7 @@ int main(int argc, char **argv) {
 #if EB_HAS_SIMDE
     test_kernels(argv[1], &avx512_simde);
 #else
-    puts("skipped: the AVX-512 kernels on any processor need SIMDe (apt install libsimde-dev)");
+    puts("skipped: the AVX-512 kernels on any processor need SIMDe (libsimde-dev), little-endian");
 #endif
     return summary();
 }

@@ -1,24 +1,19 @@
 /* A model file through the C API alone: answers, sizes, wrong use, and thousands of damaged files.
  * Argument: a valid .ebm file. */
+#include "allocate.h"
 #include "check.h"
 #include "edgebert.h"
 #include "format.h"
 
-#include <stdlib.h>
-#include <string.h>
+#ifndef NUM_HOSTILE /* fewer where a processor is emulated */
+#define NUM_HOSTILE 20000
+#endif
 
 #define LITERAL(string) string, sizeof string - 1
 
 static const eb_text text = {LITERAL("An unexpectedly gripping film, [SEP] \xc3\xa9t\xc3\xa9!"),
                              NULL, 0};
 static const eb_text pair = {LITERAL("one two three"), LITERAL("four \xff\xed\xa0\x80 five")};
-
-static void *allocate(size_t size) { /* exactly: a sanitizer sees each byte beyond */
-    void *memory = malloc(size ? size : 1);
-    if (!memory || (uintptr_t)memory % EB_ALIGNMENT)
-        abort();
-    return memory;
-}
 
 /* Opens a file and runs a text through it; the status of what failed first. */
 static eb_status classify(const uint8_t *file, size_t size, const eb_text *what, uint32_t tokens,
@@ -115,7 +110,7 @@ static void test_hostile_files(const uint8_t *file, size_t size) {
                              header->tokenizer,
                              {16, (uint32_t)size - 16}};
     unsigned refused = 0;
-    for (int i = 0; i < 20000; i++) {
+    for (int i = 0; i < NUM_HOSTILE; i++) {
         uint8_t *copy = allocate(size);
         memcpy(copy, file, size);
         for (uint32_t changes = 1 + random_below(3); changes; changes--) {
@@ -134,7 +129,7 @@ static void test_hostile_files(const uint8_t *file, size_t size) {
         refused += classify(copy, size, &text, 12, &logit, NULL) != EB_OK;
         free(copy);
     }
-    CHECK(refused > 5000, "only %u of 20000 hostile files were refused", refused);
+    CHECK(refused > NUM_HOSTILE / 4, "only %u hostile files were refused", refused);
 }
 
 /* Labels may share bytes, but a small file must not make 65536 labels of its size. */

@@ -1,12 +1,10 @@
 /* Threads that share one open model, each with its own arena, get the answer that one alone gets.
  * Built under ThreadSanitizer, which reports any write that they could meet in. argv[1]: an .ebm
  * file. */
+#include "allocate.h"
 #include "check.h"
-#include "edgebert.h"
 
 #include <pthread.h>
-#include <stdlib.h>
-#include <string.h>
 
 #define NUM_THREADS 8
 #define NUM_RUNS 20
@@ -14,13 +12,6 @@
 #define MAX_LABELS 16
 
 static const eb_text pair = {"An unexpectedly gripping film", 29, "that ends well", 14};
-
-static void *allocate(size_t size) {
-    void *memory = malloc(size);
-    if (!memory)
-        abort();
-    return memory;
-}
 
 typedef struct task {
     const eb_model *model;

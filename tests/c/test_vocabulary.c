@@ -1,11 +1,9 @@
 /* Vocabulary: every kind of edge leads where docs/format.md says, and whatever the bytes are, a
  * search stays within them and ends. argv[1]: a tokenizer section with a valid vocabulary. */
+#include "allocate.h"
 #include "check.h"
 #include "format.h"
 #include "vocabulary.h"
-
-#include <stdlib.h>
-#include <string.h>
 
 #define CODES_SIZE 512
 #define FIRSTS_SIZE 2048
@@ -19,15 +17,6 @@ static uint64_t random_state = 1;
 static uint32_t random_below(uint32_t limit) {
     random_state = random_state * 6364136223846793005u + 1442695040888963407u;
     return (uint32_t)(random_state >> 32) % limit;
-}
-
-/* A copy of exactly this size, so that AddressSanitizer sees the first byte too far. */
-static uint8_t *copy_of(const uint8_t *data, size_t size) {
-    uint8_t *copy = malloc(size ? size : 1);
-    if (!copy)
-        abort();
-    memcpy(copy, data, size);
-    return copy;
 }
 
 static void put_u32(uint8_t *at, uint32_t value) {
@@ -96,9 +85,7 @@ static void test_other_sizes_are_refused(const uint8_t *data, size_t size, size_
         CHECK(eb_vocabulary_open(copy, cut, &vocabulary) != EB_OK, "cut at %zu", cut);
         free(copy);
     }
-    uint8_t *longer = malloc(size + 3);
-    if (!longer)
-        abort();
+    uint8_t *longer = allocate(size + 3);
     memcpy(longer, data, size);
     memset(longer + size, 0, 3);
     CHECK(eb_vocabulary_open(longer, size + 1, &vocabulary) == EB_ERROR_CORRUPT, "a byte more");
