@@ -1,10 +1,9 @@
 /* The float32 kernels of every set against plain loops in double, over odd shapes, in memory of
  * exactly their size. Vectors of 16 floats are here compiled for any processor, so that the
  * source of AVX-512 is run everywhere. */
+#include "allocate.h"
 #include "check.h"
 #include "kernels/kernels.h"
-
-#include <stdlib.h>
 
 #define EB_F32_LANES 16
 #include "kernels/f32.h"
@@ -26,9 +25,7 @@ static float random_float(void) {
 }
 
 static float *floats(size_t count) {
-    float *x = malloc(count * sizeof *x);
-    if (!x)
-        abort();
+    float *x = allocate(count * sizeof *x);
     for (size_t i = 0; i < count; i++)
         x[i] = random_float();
     return x;
