@@ -1,12 +1,12 @@
 """Runs every benchmark of this folder with its defaults."""
 
 from benchmarks import hash as hash_embedding
-from benchmarks import latency, startup, tokenizers
+from benchmarks import peers, startup, tokenizers
 
 hash_embedding.main([])
 print()
 tokenizers.main([])
 print()
-latency.main([])
+peers.main([])
 print()
 startup.main()
