@@ -5,16 +5,21 @@
 
 typedef struct run {
     const eb_model *model;
-    float *x;       /* [capacity, hidden_size] */
-    float *scratch; /* of the encoder */
-    uint8_t *types; /* [capacity] */
+    uint8_t *x;       /* [capacity, hidden_size] of the encoder's type */
+    uint8_t *scratch; /* the encoder's */
+    uint8_t *types;   /* [capacity] */
     uint32_t count;
 } run;
 
-static uint64_t arena_size(const eb_config *config, uint64_t num_tokens) {
-    const uint64_t floats =
-        num_tokens * config->hidden_size + eb_encoder_scratch(config, num_tokens);
-    return eb_align(floats * sizeof(float) + num_tokens);
+static uint64_t states_size(const eb_model *model, uint64_t num_tokens) {
+    return eb_align(num_tokens * eb_model_config(model)->hidden_size *
+                    model->encoder->element_size);
+}
+
+static uint64_t arena_size(const eb_model *model, uint64_t num_tokens) {
+    return eb_align(states_size(model, num_tokens) +
+                    eb_align(model->encoder->scratch(eb_model_config(model), num_tokens)) +
+                    num_tokens);
 }
 
 eb_status eb_arena_size(const eb_model *model, uint32_t num_tokens, size_t *bytes) {
@@ -22,7 +27,7 @@ eb_status eb_arena_size(const eb_model *model, uint32_t num_tokens, size_t *byte
         return EB_ERROR_ARGUMENT;
     if (num_tokens > eb_model_config(model)->max_position_embeddings)
         return EB_ERROR_TOO_LONG;
-    const uint64_t size = arena_size(eb_model_config(model), num_tokens);
+    const uint64_t size = arena_size(model, num_tokens);
     if (size > SIZE_MAX)
         return EB_ERROR_MEMORY;
     *bytes = (size_t)size;
@@ -35,7 +40,7 @@ static uint32_t tokens_that_fit(const eb_model *model, size_t bytes) {
     uint32_t fits = 0, above = config->max_position_embeddings + 1;
     while (above - fits > 1) {
         const uint32_t middle = fits + (above - fits) / 2;
-        if (arena_size(config, middle) <= bytes)
+        if (arena_size(model, middle) <= bytes)
             fits = middle;
         else
             above = middle;
@@ -44,22 +49,24 @@ static uint32_t tokens_that_fit(const eb_model *model, size_t bytes) {
 }
 
 static run start(const eb_model *model, void *arena, uint32_t capacity) {
-    const eb_config *config = eb_model_config(model);
     run r = {model, arena, NULL, NULL, 0};
-    r.scratch = r.x + (size_t)capacity * config->hidden_size;
-    r.types = (uint8_t *)(r.scratch + eb_encoder_scratch(config, capacity));
+    r.scratch = r.x + (size_t)states_size(model, capacity);
+    r.types =
+        r.scratch + (size_t)eb_align(model->encoder->scratch(eb_model_config(model), capacity));
     return r;
 }
 
 static void push(run *r, const uint8_t *token, size_t size, uint8_t type) {
-    const size_t h = eb_model_config(r->model)->hidden_size;
-    eb_hash_embed(r->model->hash, token, size, r->x + r->count * h);
+    const eb_encoder *encoder = r->model->encoder;
+    const size_t row = eb_model_config(r->model)->hidden_size * encoder->element_size;
+    encoder->embed(r->model->hash, token, size, r->x + r->count * row);
     r->types[r->count++] = type;
 }
 
 static void finish(run *r, float *logits, float *pooled) {
-    eb_encode(r->model, r->types, r->count, r->x, r->scratch);
-    eb_head(r->model, r->x, logits, pooled, r->scratch);
+    const eb_encoder *encoder = r->model->encoder;
+    encoder->encode(r->model, r->types, r->count, r->x, r->scratch);
+    encoder->head(r->model, r->x, logits, pooled, r->scratch);
 }
 
 eb_status eb_classify(const eb_model *model, const eb_text *text, void *arena, size_t arena_bytes,
@@ -94,7 +101,7 @@ eb_status eb_classify_tokens(const eb_model *model, const uint8_t *bytes, const 
         return EB_ERROR_ARGUMENT;
     if (count > eb_model_config(model)->max_position_embeddings)
         return EB_ERROR_TOO_LONG;
-    if (arena_bytes < arena_size(eb_model_config(model), count))
+    if (arena_bytes < arena_size(model, count))
         return EB_ERROR_MEMORY;
     for (uint32_t i = 0; i < count; i++)
         if ((i && ends[i] < ends[i - 1]) ||

@@ -68,6 +68,9 @@ typedef struct eb_file_header {
 #define EB_MODEL_SCALES 28 /* one eb_model_scales */
 #define EB_NUM_ROLES 29
 
+/* A sum becomes an integer of another scale as sum * multiplier / 2^(24 + shift), rounded. */
+#define EB_MAX_SHIFT 38
+
 /* A LayerNorm in integers: shift of its output, and its epsilon in the input's units. */
 typedef struct eb_norm_scales {
     int32_t shift;

@@ -141,6 +141,38 @@ void eb_hash_embed(const eb_hash *hash, const uint8_t *token, size_t token_size,
     }
 }
 
+/* values[j] = 2 * sums[j] / divisor in units of 2^-13, |2 * sums[j]| <= divisor. */
+static void fixed_point_means(const int64_t *sums, uint32_t count, uint64_t divisor,
+                              int16_t *values) {
+    int length = 0;
+    while (length < 64 && divisor >> length)
+        length++;
+    const int shift = length - 31; /* so that the divisor has 31 bits */
+    const uint64_t d = shift >= 0 ? divisor >> shift : divisor << -shift;
+    const int64_t reciprocal = (int64_t)(((uint64_t)1 << 60) / d);
+    for (uint32_t j = 0; j < count; j++) {
+        const int64_t sum = shift >= 0 ? sums[j] >> shift : sums[j] * ((int64_t)1 << -shift);
+        values[j] = (int16_t)((sum * reciprocal + ((int64_t)1 << 45)) >> 46);
+    }
+}
+
+void eb_hash_embed_i16(const eb_hash *hash, const uint8_t *token, size_t token_size,
+                       int16_t *vector) {
+    int64_t sums[PART];
+    for (uint32_t i = 1; i <= hash->params.max_ngram; i++) {
+        uint32_t first, count;
+        eb_hash_columns(&hash->params, i, &first, &count);
+        for (uint32_t part; count > 0; first += part, count -= part) {
+            part = count < PART ? count : PART;
+            const uint64_t n = eb_hash_sums(hash, token, token_size, i, first, part, sums);
+            if (n > 0)
+                fixed_point_means(sums, part, n * hash->params.modulus, vector + first);
+            else
+                memset(vector + first, 0, part * sizeof vector[0]);
+        }
+    }
+}
+
 void eb_hash_embed_many(const eb_hash *hash, const uint8_t *bytes, const uint32_t *ends,
                         size_t count, float *vectors) {
     for (size_t i = 0; i < count; i++) {

@@ -25,4 +25,8 @@ void eb_hash_columns(const eb_hash_params *params, uint32_t i, uint32_t *first, 
 uint64_t eb_hash_sums(const eb_hash *hash, const uint8_t *token, size_t token_size, uint32_t i,
                       uint32_t first, uint32_t count, int64_t *sums);
 
+/* The hash vector for integer-only code: int16 in units of 2^-13 (docs/numerics.md). */
+void eb_hash_embed_i16(const eb_hash *hash, const uint8_t *token, size_t token_size,
+                       int16_t *vector);
+
 #endif

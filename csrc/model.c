@@ -131,7 +131,7 @@ static eb_status check_config(const eb_config *c) {
     if (!sane)
         return EB_ERROR_CORRUPT;
     if (c->task > EB_TASK_REGRESSION || c->activation != EB_ACTIVATION_GELU ||
-        c->dtype > EB_DTYPE_F32)
+        c->dtype > EB_DTYPE_I8)
         return EB_ERROR_UNSUPPORTED;
     if (c->dtype == EB_DTYPE_I8 &&
         (c->hidden_size / c->num_attention_heads % EB_BLOCK || c->intermediate_size % EB_BLOCK))
@@ -210,6 +210,34 @@ static eb_status read_tensors(const eb_file_header *header, const void **tensors
     return EB_OK;
 }
 
+static int is_shift(int32_t shift) {
+    return shift >= 0 && shift <= EB_MAX_SHIFT;
+}
+
+static int is_norm(const eb_norm_scales *scales) {
+    return scales->shift >= 0 && scales->shift <= 30 && scales->epsilon >= 0;
+}
+
+/* The numbers of an int8 model that integer kernels shift and divide by. */
+static eb_status check_scales(const eb_config *config, const void *const *tensors) {
+    if (config->dtype != EB_DTYPE_I8)
+        return EB_OK;
+    const eb_model_scales *m = tensors[EB_MODEL_SCALES];
+    int sane = m->position_multiplier >= 0 && m->position_multiplier < 1 << 20 &&
+               is_norm(&m->embeddings_norm) && is_shift(m->pooler_shift) &&
+               is_shift(m->classifier_shift);
+    for (uint32_t layer = 0; layer < config->num_hidden_layers; layer++) {
+        const eb_layer_scales *l = tensors[layer * EB_NUM_ROLES + EB_LAYER_SCALES];
+        sane = sane && is_shift(l->qkv_shift) && l->softmax_multiplier >= 0 &&
+               is_shift(l->softmax_shift) && l->context_multiplier >= 0 &&
+               l->context_multiplier < 1 << 30 && is_shift(l->context_shift) &&
+               is_shift(l->attention_output_shift) && is_norm(&l->attention_norm) &&
+               is_shift(l->intermediate_shift) && is_shift(l->output_shift) &&
+               is_norm(&l->output_norm);
+    }
+    return sane ? EB_OK : EB_ERROR_CORRUPT;
+}
+
 static eb_status check_labels(const eb_file_header *header) {
     if (!span_is_inside(header, header->labels, sizeof(uint32_t)) ||
         header->labels.size != header->config.num_labels * sizeof(eb_span))
@@ -273,7 +301,10 @@ eb_status eb_model_open(const void *file, size_t file_size, void *memory, size_t
     memset(m, 0, (size_t)layout.hash);
     m->file = header;
     m->kernels = eb_kernels_best();
+    m->encoder = header->config.dtype == EB_DTYPE_I8 ? &eb_encoder_i8 : &eb_encoder_f32;
     status = read_tensors(header, m->tensors);
+    if (status == EB_OK)
+        status = check_scales(&header->config, m->tensors);
     if (status == EB_OK)
         status = check_labels(header);
     if (status == EB_OK && !span_is_inside(header, header->tokenizer, sizeof(uint32_t)))

@@ -6,7 +6,7 @@ The C kernels and the torch layer must give the same bits.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -51,23 +51,25 @@ def columns(params: HashParams) -> list[slice]:
     return [slice(*pair) for pair in itertools.pairwise(ends)]
 
 
+def hash_sums(token: bytes, params: HashParams) -> Iterator[tuple[np.ndarray, int]]:
+    """For n-grams of length 1, 2, ...: the sum of P in each column, int64, and their number."""
+    h = multipliers(params)
+    if params.boundary_marks:
+        token = b"<" + token + b">"
+    for i, part in enumerate(columns(params), 1):
+        grams = [token[g : g + i] for g in range(len(token) - i + 1)]
+        residues = _residues(grams, h[part], params)
+        symmetric = np.where(residues > params.modulus // 2, residues - params.modulus, residues)
+        yield symmetric.sum(axis=0), len(grams)
+
+
 def hash_embed(tokens: Sequence[bytes], params: HashParams) -> np.ndarray:
     """The vectors of some tokens, float32 [len(tokens), dimension]."""
-    h = multipliers(params)
     vectors = np.zeros((len(tokens), params.dimension), np.float32)
     for vector, token in zip(vectors, tokens, strict=True):
-        if params.boundary_marks:
-            token = b"<" + token + b">"
-        for i, part in enumerate(columns(params), 1):
-            grams = [token[g : g + i] for g in range(len(token) - i + 1)]
-            if not grams:
-                continue
-            residues = _residues(grams, h[part], params)
-            symmetric = np.where(
-                residues > params.modulus // 2, residues - params.modulus, residues
-            )
-            total = symmetric.sum(axis=0)
-            vector[part] = (2 * total).astype(np.float64) / np.float64(len(grams) * params.modulus)
+        for part, (sums, n) in zip(columns(params), hash_sums(token, params), strict=True):
+            if n:
+                vector[part] = (2 * sums).astype(np.float64) / np.float64(n * params.modulus)
     return vectors
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from edgebert.config import HashParams, ModelConfig
@@ -17,6 +19,16 @@ SMALL = ModelConfig(
     max_position_embeddings=20,
     labels=("no", "maybe", "yes"),
     hash=HashParams(dimension=24),
+)
+
+# Of a shape that has integer kernels.
+SMALL_I8 = replace(
+    SMALL,
+    hidden_size=64,
+    num_attention_heads=2,
+    intermediate_size=96,
+    max_position_embeddings=40,
+    hash=HashParams(dimension=64),
 )
 
 

@@ -240,3 +240,8 @@ static void eb_attention_f32(const float *qkv, size_t n, size_t h, size_t heads,
         }
     }
 }
+
+/* Rows of a kernel table. */
+#define EB_F32_KERNELS                                                                             \
+    .linear_f32 = eb_linear_f32, .gelu_f32 = eb_gelu_f32, .tanh_f32 = eb_tanh_f32,                 \
+    .layer_norm_f32 = eb_layer_norm_f32, .attention_f32 = eb_attention_f32

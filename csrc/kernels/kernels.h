@@ -39,6 +39,19 @@ typedef struct eb_kernels {
     /* scratch: float[EB_ATTENTION_SCRATCH(n, h / heads)] */
     void (*attention_f32)(const float *qkv, size_t n, size_t h, size_t heads, float *scratch,
                           float *context);
+    /* Integer kernels: i8.h says what each gives, to the byte. */
+    void (*gemm_i8)(const int8_t *x, size_t ldx, size_t n, size_t in, const int8_t *w,
+                    size_t blocks, int32_t *acc, size_t ld);
+    void (*requantise_i8)(const int32_t *acc, const int32_t *bias, const int32_t *multipliers,
+                          int shift, size_t count, int32_t least, int8_t *out);
+    void (*requantise_add)(const int32_t *acc, const int32_t *bias, const int32_t *multipliers,
+                           int shift, const int16_t *x, size_t count, int32_t *y);
+    void (*scale_i8)(const int32_t *acc, int32_t multiplier, int shift, size_t count, int8_t *out);
+    void (*layer_norm_i16)(int32_t *y, size_t h, const int16_t *weight, const int32_t *bias,
+                           const eb_norm_scales *scales, int16_t *out);
+    void (*narrow_i16)(const int16_t *x, size_t count, int8_t *out);
+    int32_t (*softmax_i8)(const int32_t *scores, size_t count, size_t padded, int32_t multiplier,
+                          int shift, int8_t *out);
 } eb_kernels;
 
 /* The kernels of the best instruction set that this processor and its system support. */

@@ -7,6 +7,7 @@
 
 #define EB_F32_LANES 4
 #include "f32.h"
+#include "i8.h"
 #include "hash_neon.h"
 
 const eb_kernels eb_kernels_neon = {
@@ -14,10 +15,8 @@ const eb_kernels eb_kernels_neon = {
     .hash_poly = eb_hash_poly_neon,
     .hash_murmur3 = eb_hash_murmur3_neon,
     .hash_mean = eb_hash_mean_scalar, /* which compilers vectorise here */
-    .linear_f32 = eb_linear_f32,
-    .gelu_f32 = eb_gelu_f32,
-    .tanh_f32 = eb_tanh_f32,
-    .layer_norm_f32 = eb_layer_norm_f32,
-    .attention_f32 = eb_attention_f32,
+    EB_F32_KERNELS,
+    .gemm_i8 = eb_gemm_i8,
+    EB_I8_KERNELS,
 };
 #endif

@@ -1,15 +1,16 @@
-/* The encoder: hash vectors in, hidden states and logits out. Post-norm BERT (arXiv 1810.04805).
- * Every step is one kernel; the order of the steps is all there is here. */
+/* The encoder in float32: hash vectors in, hidden states and logits out. Post-norm BERT (arXiv
+ * 1810.04805). Every step is one kernel; the order of the steps is all there is here. */
+#include "encoder.h"
 #include "model.h"
 
-uint64_t eb_encoder_scratch(const eb_config *config, uint64_t n) {
+static uint64_t scratch_size(const eb_config *config, uint64_t n) {
     const uint64_t h = config->hidden_size;
     const uint64_t attention = 5 * h * n + EB_ATTENTION_SCRATCH(n, h / config->num_attention_heads);
     const uint64_t feed_forward = (h + config->intermediate_size) * n;
-    return attention > feed_forward ? attention : feed_forward;
+    return (attention > feed_forward ? attention : feed_forward) * sizeof(float);
 }
 
-static void embed(const eb_model *model, const uint8_t *types, size_t n, float *x) {
+static void add_positions(const eb_model *model, const uint8_t *types, size_t n, float *x) {
     const eb_config *config = eb_model_config(model);
     const size_t h = config->hidden_size;
     const float *positions = eb_tensor_of(model, 0, EB_POSITION_EMBEDDINGS);
@@ -49,13 +50,18 @@ static void encode_layer(const eb_model *model, size_t layer, size_t n, float *x
 #undef W
 }
 
-void eb_encode(const eb_model *model, const uint8_t *types, size_t n, float *x, float *scratch) {
-    embed(model, types, n, x);
+static void embed(const eb_hash *hash, const uint8_t *token, size_t token_size, void *row) {
+    eb_hash_embed(hash, token, token_size, row);
+}
+
+static void encode(const eb_model *model, const uint8_t *types, size_t n, void *x, void *scratch) {
+    add_positions(model, types, n, x);
     for (size_t layer = 0; layer < eb_model_config(model)->num_hidden_layers; layer++)
         encode_layer(model, layer, n, x, scratch);
 }
 
-void eb_head(const eb_model *model, const float *x, float *logits, float *pooled, float *scratch) {
+static void head(const eb_model *model, const void *x, float *logits, float *pooled,
+                 void *scratch) {
     const eb_kernels *k = model->kernels;
     const size_t h = eb_model_config(model)->hidden_size;
     float *first = pooled ? pooled : scratch;
@@ -66,3 +72,5 @@ void eb_head(const eb_model *model, const float *x, float *logits, float *pooled
                   eb_tensor_of(model, 0, EB_CLASSIFIER_BIAS), eb_model_config(model)->num_labels,
                   logits);
 }
+
+const eb_encoder eb_encoder_f32 = {sizeof(float), scratch_size, embed, encode, head};

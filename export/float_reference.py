@@ -1,0 +1,70 @@
+"""The float encoder in NumPy: what a quantiser watches to learn the range of every activation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from edgebert.export.spec import ModelSpec
+
+Watch = Callable[[str, int, np.ndarray], None]
+"""Called with the name of an activation, its layer and its values."""
+
+
+def erf(x: np.ndarray) -> np.ndarray:
+    """Error function, absolute error below 1.5e-7 (Abramowitz & Stegun 7.1.26)."""
+    t = 1 / (1 + 0.3275911 * np.abs(x))
+    coefficients = (1.061405429, -1.453152027, 1.421413741, -0.284496736, 0.254829592, 0.0)
+    return np.sign(x) * (1 - np.polyval(coefficients, t) * np.exp(-x * x))
+
+
+def gelu(x: np.ndarray) -> np.ndarray:
+    """X * Phi(x)."""
+    return x * 0.5 * (1 + erf(x / np.sqrt(2)))
+
+
+def forward(
+    spec: ModelSpec, hashes: np.ndarray, types: np.ndarray, watch: Watch = lambda *_: None
+) -> np.ndarray:
+    """Logits of one sequence, float64 [num_labels].
+
+    Args:
+        spec: a float32 model.
+        hashes: hash vectors [n, hidden_size].
+        types: token type ids [n].
+        watch: is shown every activation that an integer model stores.
+    """
+    config = spec.config
+    n, h, heads = len(hashes), config.hidden_size, config.num_attention_heads
+    weights = {(w.role, w.layer): w.values.astype(np.float64) for w in spec.weights}
+
+    def see(name: str, layer: int, x: np.ndarray) -> np.ndarray:
+        watch(name, layer, x)
+        return x
+
+    def linear(x: np.ndarray, name: str, layer: int) -> np.ndarray:
+        return x @ weights[f"{name}_weight", layer].T + weights[f"{name}_bias", layer]
+
+    def norm(x: np.ndarray, name: str, layer: int) -> np.ndarray:
+        centred = x - x.mean(axis=-1, keepdims=True)
+        deviation = np.sqrt((centred**2).mean(axis=-1, keepdims=True) + config.layer_norm_eps)
+        scaled = centred / deviation * weights[f"{name}_weight", layer]
+        return see(name, layer, scaled + weights[f"{name}_bias", layer])
+
+    x = hashes + weights["position_embeddings", 0][:n] + weights["token_type_embeddings", 0][types]
+    x = norm(x, "embeddings_norm", 0)
+    for layer in range(config.num_hidden_layers):
+        query, key, value = np.split(linear(x, "qkv", layer), 3, axis=1)
+        for name, part in (("query", query), ("key", key), ("value", value)):
+            see(name, layer, part)
+        q, k, v = (part.reshape(n, heads, -1).swapaxes(0, 1) for part in (query, key, value))
+        scores = q @ k.swapaxes(1, 2) / np.sqrt(h // heads)
+        p = np.exp(scores - scores.max(axis=-1, keepdims=True))
+        context = (p / p.sum(axis=-1, keepdims=True)) @ v
+        context = see("context", layer, context.swapaxes(0, 1).reshape(n, h))
+        x = norm(x + linear(context, "attention_output", layer), "attention_norm", layer)
+        inner = see("intermediate", layer, linear(x, "intermediate", layer))
+        x = norm(x + linear(gelu(inner), "output", layer), "output_norm", layer)
+    pooled = np.tanh(linear(x[:1], "pooler", 0))
+    return linear(pooled, "classifier", 0)[0]
