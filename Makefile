@@ -43,7 +43,7 @@ format: $(BIN)/.lint ## let ruff and clang-format rewrite the sources
 	$(BIN)/ruff format .
 	$(BIN)/clang-format -i $$(git ls-files '*.c' '*.h' ':!:*_tables.h')
 
-bench: $(BIN)/.test ## measure the hash, the tokenizers and the start against their peers
+bench: $(BIN)/.test ## measure hash, tokenizers, encoder and start against their peers
 	$(BIN)/python -m benchmarks
 
 wheel: $(BIN)/.lint ## build the wheel into dist/, and try it where nothing else is installed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import operator
 import os
 import warnings
@@ -144,13 +145,16 @@ class Model:
     def _result(self, logits: np.ndarray, num_dropped: int) -> Result:
         if self.config.task == "regression":
             return Result(self.labels[0], float(logits[0]), {}, logits, num_dropped)
-        exp = np.exp(logits.astype(np.float64) - logits.max())
-        probabilities = exp / exp.sum()
-        best = int(probabilities.argmax())
+        values = logits.tolist()  # a few numbers: NumPy's calls would take ten times as long
+        highest = max(values)
+        powers = [math.exp(value - highest) for value in values]
+        total = sum(powers)
+        probabilities = [power / total for power in powers]
+        best = values.index(highest)
         return Result(
             self.labels[best],
-            float(probabilities[best]),
-            dict(zip(self.labels, probabilities.tolist(), strict=True)),
+            probabilities[best],
+            dict(zip(self.labels, probabilities, strict=True)),
             logits,
             num_dropped,
         )
