@@ -7,14 +7,14 @@ every other implementation must give.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 
 from edgebert.config import HashParams, ModelConfig
 from edgebert.hash_reference import hash_sums
-from edgebert.sequence import from_texts
+from edgebert.sequence import Text, from_texts
 from edgebert.tokenizer import Tokenizer
 
 Tensors = Mapping[tuple[str, int], np.ndarray]
@@ -108,7 +108,11 @@ def exp2_i8(x: np.ndarray) -> np.ndarray:
 
 
 def encode(
-    config: ModelConfig, tensors: Tensors, hashes: np.ndarray, types: np.ndarray
+    config: ModelConfig,
+    tensors: Tensors,
+    hashes: np.ndarray,
+    types: np.ndarray,
+    watch: Callable[[str, int, np.ndarray], None] = lambda *_: None,
 ) -> np.ndarray:
     """Last hidden states, int16 values [n, hidden_size].
 
@@ -117,6 +121,7 @@ def encode(
         tensors: the model's.
         hashes: rows of hash_embed_i16, [n, hidden_size].
         types: token type ids, [n].
+        watch: is shown the hidden states behind each LayerNorm: name, layer, values.
     """
     n, h, heads = len(hashes), config.hidden_size, config.num_attention_heads
     d = h // heads
@@ -129,7 +134,9 @@ def encode(
 
     def norm(y: np.ndarray, name: str, layer: int, scales: dict[str, int]) -> np.ndarray:
         weight, bias = t[f"{name}_weight", layer], t[f"{name}_bias", layer]
-        return layer_norm(y, weight, bias, scales[f"{name}_shift"], scales[f"{name}_epsilon"])
+        x = layer_norm(y, weight, bias, scales[f"{name}_shift"], scales[f"{name}_epsilon"])
+        watch(name, layer, x)
+        return x
 
     positions = round_shift(t["position_embeddings", 0][:n] * m["position_multiplier"], 4)
     x = norm(hashes + positions + t["token_type_embeddings", 0][types], "embeddings_norm", 0, m)
@@ -164,7 +171,9 @@ def head(config: ModelConfig, tensors: Tensors, x: np.ndarray) -> tuple[np.ndarr
     return requantise(sums, t["classifier_multiplier", 0], m["classifier_shift"]), pooled
 
 
-def classify(spec: Spec, text: str) -> np.ndarray:
+def classify(
+    spec: Spec, text: Text, watch: Callable[[str, int, np.ndarray], None] = lambda *_: None
+) -> np.ndarray:
     """Logits of a text in units of 2^-16, int64 [num_labels]."""
     config = spec.config
     sequences = from_texts(
@@ -174,4 +183,4 @@ def classify(spec: Spec, text: str) -> np.ndarray:
     tokens = [part.tobytes() for part in np.split(data, ends[:-1])]
     hashes = np.array([hash_embed_i16(token, config.hash) for token in tokens])
     tensors = {(weight.role, weight.layer): weight.values for weight in spec.weights}
-    return head(config, tensors, encode(config, tensors, hashes, types))[0]
+    return head(config, tensors, encode(config, tensors, hashes, types, watch))[0]

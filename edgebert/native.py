@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from edgebert._native import ffi, lib
-from edgebert.config import ACTIVATIONS, HASH_FAMILIES, TASKS, HashParams, ModelConfig
+from edgebert.config import ACTIVATIONS, DTYPES, HASH_FAMILIES, TASKS, HashParams, ModelConfig
 from edgebert.errors import ModelError
 from edgebert.memory import aligned, status_text
 
@@ -41,6 +41,11 @@ class NativeModel:
     def isa(self) -> str:
         """Name of the instruction set in use."""
         return str(ffi.string(lib.eb_model_isa(self.handle)), "ascii")
+
+    @property
+    def dtype(self) -> str:
+        """Type of the arithmetic, of config.DTYPES."""
+        return DTYPES[lib.eb_model_config(self.handle).dtype]
 
     def section(self, name: str) -> bytes:
         """The bytes of the header's span ``name``, for example ``tokenizer``."""

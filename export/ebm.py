@@ -8,19 +8,17 @@ from typing import Any
 import numpy as np
 
 from edgebert._native import ffi, lib
-from edgebert.config import ACTIVATIONS, TASKS
+from edgebert.config import ACTIVATIONS, DTYPES, TASKS
 from edgebert.export.spec import ModelSpec, Weight
 from edgebert.files import write_atomically
 from edgebert.hash import hash_struct
 
-# Types of tensors, and of models.
 _NUMPY = {
     lib.EB_DTYPE_F32: "<f4",
     lib.EB_DTYPE_I8: "i1",
     lib.EB_DTYPE_I16: "<i2",
     lib.EB_DTYPE_I32: "<i4",
 }
-_MODELS = {"f32": lib.EB_DTYPE_F32, "i8": lib.EB_DTYPE_I8}
 
 
 class _File:
@@ -89,7 +87,7 @@ def _config(spec: ModelSpec) -> dict[str, Any]:
         "num_labels": config.num_labels,
         "task": TASKS.index(config.task),
         "activation": ACTIVATIONS.index(config.hidden_act),
-        "dtype": _MODELS[spec.dtype],
+        "dtype": DTYPES.index(spec.dtype),
         "layer_norm_eps": config.layer_norm_eps,
     }
 

@@ -247,7 +247,8 @@ class _Quantiser:
     def _put(self, role: str, layer: int, values: np.ndarray, limit: int) -> None:
         if not np.abs(values).max() <= limit:
             raise ModelError(f"{role} of layer {layer} does not fit into integers: export f32")
-        self.tensors[role, layer] = values.astype(np.int32)
+        smallest = np.int8 if limit <= 128 else np.int16 if limit <= 32767 else np.int32
+        self.tensors[role, layer] = values.astype(smallest)
 
 
 def _fixed_point(ratios: np.ndarray, bits: int = 31) -> tuple[np.ndarray, int]:

@@ -12,19 +12,21 @@ import numpy as np
 
 from edgebert._native import ffi
 from edgebert.cli.output import print_json, print_table, thousands
+from edgebert.config import DTYPES
 from edgebert.errors import EdgebertError, MissingPackageError, UsageError
 from edgebert.export import WRITERS, write_model
 
 if TYPE_CHECKING:
     from edgebert.export.checkpoint import Checkpoint, Probe
+    from edgebert.export.spec import ModelSpec
 
-DTYPES = ("f32",)
 HASH_BYTES = ffi.sizeof("eb_hash_params")  # all that is left of the embedding table
 TOLERANCE = 1e-4  # float32 logits may differ this much from PyTorch's
 
 EXAMPLES = """examples:
   edgebert export model.pt -o out/
   edgebert export model.pt -o out/ --to ebm
+  edgebert export model.pt -o out/ --dtype f32,i8 --calibrate train.tsv
   edgebert export my-hugging-face-folder/ -o out/ --json
 """
 
@@ -51,10 +53,15 @@ def add_parser(subparsers: Any) -> None:
     )
     parser.add_argument(
         "--dtype",
-        metavar="DTYPE",
-        choices=DTYPES,
+        metavar="DTYPES",
         default="f32",
-        help=f"type of the weights, of {', '.join(DTYPES)}",
+        help=f"comma-separated types of arithmetic, of {', '.join(DTYPES)} (default: f32)",
+    )
+    parser.add_argument(
+        "--calibrate",
+        metavar="TSV",
+        type=Path,
+        help="texts like those to come, to choose int8 scales by (default: plain English)",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON document")
 
@@ -64,6 +71,7 @@ class Artifact:
     """One written file: its path, where its bytes went, and how well it agrees with PyTorch."""
 
     path: Path
+    dtype: str
     bytes: int
     weights: int
     tokenizer: int
@@ -73,29 +81,50 @@ class Artifact:
 
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
-    formats = list(dict.fromkeys(name.strip() for name in args.to.split(",")))
-    unknown = [name for name in formats if name not in WRITERS]
-    if unknown:
-        raise UsageError(f"unknown format {unknown[0]!r}: --to takes {', '.join(WRITERS)}")
-    artifacts = export(Path(args.checkpoint), Path(args.output), formats)
+    formats = _chosen(args.to, tuple(WRITERS), "--to")
+    dtypes = _chosen(args.dtype, DTYPES, "--dtype")
+    wanted = [(d, f) for d in dtypes for f in formats if d in WRITERS[f].dtypes]
+    for dtype in dtypes:
+        if dtype not in dict(wanted):
+            raise UsageError(f"{' and '.join(formats)} cannot be {dtype}: add ebm to --to")
+    artifacts = export(Path(args.checkpoint), Path(args.output), wanted, args.calibrate)
     if args.json:
         print_json([{**vars(a), "path": str(a.path), "hash": HASH_BYTES} for a in artifacts])
     else:
-        columns = ("file", "bytes", "weights", "tokenizer", "hash", "max |diff| to PyTorch")
+        columns = (
+            "file",
+            "dtype",
+            "bytes",
+            "weights",
+            "tokenizer",
+            "hash",
+            "max |diff| to PyTorch",
+        )
         print_table(columns, [_row(artifact) for artifact in artifacts])
         for note in dict.fromkeys(a.note for a in artifacts if a.note):
             print(note)
     for artifact in artifacts:
-        if artifact.difference is not None and not artifact.difference <= TOLERANCE:
+        difference = artifact.difference
+        if artifact.dtype == "f32" and difference is not None and not difference <= TOLERANCE:
             raise EdgebertError(
-                f"{artifact.path} differs from PyTorch by {artifact.difference:.1e}, "
+                f"{artifact.path} differs from PyTorch by {difference:.1e}, "
                 f"more than {TOLERANCE:.0e}: do not use it, and please report this"
             )
     return 0
 
 
-def export(checkpoint_path: Path, output: Path, formats: list[str]) -> list[Artifact]:
-    """Write one artifact for each format and check it."""
+def _chosen(text: str, known: tuple[str, ...], option: str) -> list[str]:
+    names = list(dict.fromkeys(name.strip() for name in text.split(",")))
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise UsageError(f"unknown {unknown[0]!r}: {option} takes {', '.join(known)}")
+    return names
+
+
+def export(
+    checkpoint_path: Path, output: Path, wanted: list[tuple[str, str]], calibrate: Path | None
+) -> list[Artifact]:
+    """Write one artifact for each (dtype, format) and check it."""
     try:
         from edgebert.export.checkpoint import read_checkpoint
         from edgebert.export.spec import ModelSpec
@@ -111,17 +140,37 @@ def export(checkpoint_path: Path, output: Path, formats: list[str]) -> list[Arti
     output.mkdir(parents=True, exist_ok=True)
     source = checkpoint_path.resolve()
     stem = source.name if source.is_dir() else source.stem  # folders have no suffix: bert-v1.5/
+    models, notes = {"f32": spec}, {"f32": ""}
+    if "i8" in dict(wanted):
+        models["i8"], notes["i8"] = _quantise(spec, calibrate)
     artifacts = []
-    for name in formats:
-        path = output / f"{stem}.{name}"
-        write_model(spec, path)
+    for dtype, suffix in wanted:
+        path = output / (f"{stem}.{suffix}" if dtype == "f32" else f"{stem}-{dtype}.{suffix}")
+        model = models[dtype]
+        write_model(model, path)
         difference, note = _difference(path, probe)
-        artifacts.append(
-            Artifact(
-                path, path.stat().st_size, spec.weight_bytes, len(spec.tokenizer), difference, note
-            )
-        )
+        sizes = (path.stat().st_size, model.weight_bytes, len(model.tokenizer))
+        artifacts.append(Artifact(path, dtype, *sizes, difference, notes[dtype] or note))
     return artifacts
+
+
+def _quantise(spec: ModelSpec, calibrate: Path | None) -> tuple[ModelSpec, str]:
+    """The int8 model, and a line on what it lost."""
+    from edgebert.export.calibrate import Texts, measure_loss
+    from edgebert.export.quantise import quantise
+
+    texts = Texts.read(calibrate)
+    int8 = quantise(spec, texts.calibration)
+    loss = measure_loss(spec, int8, texts)
+    note = f"i8 on {loss.num_texts} of {texts.name}: {loss.same:.1%} have the label of f32"
+    if loss.accuracy:
+        note += f"; accuracy {loss.accuracy[0]:.4f}, f32 {loss.accuracy[1]:.4f}"
+    if loss.points > 1:
+        where, error = loss.worst
+        note += f". WARNING: {loss.points:.1f} points lost, most of it in {where} ({error:.1%} off)"
+        if calibrate is None:
+            note += ". Calibrate on your own texts: --calibrate train.tsv"
+    return int8, note
 
 
 def _make_probe(checkpoint: Checkpoint) -> Probe | None:
@@ -154,4 +203,4 @@ def _difference(path: Path, probe: Probe | None) -> tuple[float | None, str]:
 def _row(artifact: Artifact) -> list[str]:
     difference = "–" if artifact.difference is None else f"{artifact.difference:.1e}"
     sizes = (artifact.bytes, artifact.weights, artifact.tokenizer, HASH_BYTES)
-    return [str(artifact.path), *map(thousands, sizes), difference]
+    return [str(artifact.path), artifact.dtype, *map(thousands, sizes), difference]

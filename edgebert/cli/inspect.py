@@ -61,6 +61,7 @@ def describe(path: Path) -> dict[str, Any]:
     }
     if isinstance(engine, NativeEngine):
         model = engine.model
+        document["dtype"] = model.dtype
         document["isa"] = model.isa
         document["arena_bytes"] = {
             str(n): model.arena_size(n)

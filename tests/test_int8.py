@@ -1,0 +1,190 @@
+"""int8 models: C gives the reference's bytes, accuracy stays, bad models are refused."""
+
+from __future__ import annotations
+
+import json
+import random
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import edgebert
+from edgebert import int8_reference
+from edgebert._native import ffi, lib
+from edgebert.cli import main
+from edgebert.config import HashParams
+from edgebert.export import write_model
+from edgebert.export.calibrate import Texts, layer_errors, measure_loss
+from edgebert.export.checkpoint import read_checkpoint
+from edgebert.export.ebm import ebm_bytes
+from edgebert.export.quantise import quantise
+from edgebert.export.spec import ModelSpec
+from edgebert.tsv import read_tsv
+from tests.conftest import REPO
+from tests.models import SMALL, SMALL_I8, random_spec
+
+CHECKPOINT = REPO / "models" / "uno-sst2.pt"
+SAMPLE = REPO / "tests" / "data" / "sst2_dev_head.tsv"
+TEXTS: list[edgebert.sequence.Text] = [
+    "",
+    "a gripping film",
+    ("a pair of", "texts , the second of them longer than the first"),
+    "long " * 36,
+    "Ünï 日本語 \U0001f600 !",
+]
+
+
+@pytest.fixture(scope="module")
+def uno() -> ModelSpec:
+    return ModelSpec.from_checkpoint(read_checkpoint(CHECKPOINT))
+
+
+def load(spec: ModelSpec, folder: Path) -> edgebert.Model:
+    write_model(spec, folder / "model.ebm")
+    return edgebert.load(folder / "model.ebm")
+
+
+def reference(spec: ModelSpec, text: edgebert.sequence.Text) -> np.ndarray:
+    return int8_reference.classify(spec, text).astype(np.float32) / np.float32(65536)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        SMALL_I8,
+        replace(SMALL_I8, hidden_size=16, num_attention_heads=1, hash=HashParams(dimension=16)),
+        replace(SMALL_I8, num_attention_heads=4, intermediate_size=16, type_vocab_size=1),
+        replace(SMALL_I8, hash=HashParams("murmur3", 64, 5, 257, 7, 1, True)),
+        replace(SMALL_I8, layer_norm_eps=1e-3, task="regression", labels=("x",)),
+        replace(SMALL_I8, labels=tuple(map(str, range(37)))),
+    ],
+)
+@pytest.mark.parametrize("seed", [0, 1])
+def test_the_c_library_gives_the_bytes_of_the_reference(
+    config: edgebert.ModelConfig, seed: int, tmp_path: Path
+) -> None:
+    spec = quantise(random_spec(config, seed), TEXTS)
+    model = load(spec, tmp_path)
+    for text in TEXTS:
+        (logits,) = model.logits([text])
+        np.testing.assert_array_equal(logits, reference(spec, text))
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> tuple[ModelSpec, edgebert.Model]:
+    spec = quantise(random_spec(SMALL_I8), TEXTS)
+    return spec, load(spec, tmp_path_factory.mktemp("int8"))
+
+
+@settings(max_examples=200)
+@given(text=st.text(max_size=80))
+def test_any_text_gives_the_bytes_of_the_reference(
+    small: tuple[ModelSpec, edgebert.Model], text: str
+) -> None:
+    spec, model = small
+    np.testing.assert_array_equal(model.logits(text)[0], reference(spec, text))
+
+
+def test_the_hash_in_integers_is_the_hash() -> None:
+    for params in (HashParams(), HashParams("murmur3", 64, 5, 257, 7, 1, True)):
+        for token in (b"", b"a", b"film", b"##ing", bytes(range(200))):
+            integers = int8_reference.hash_embed_i16(token, params)
+            exact = edgebert.hash.HashEmbedding(params)([token])[0]
+            np.testing.assert_allclose(integers / 2**13, exact, atol=0.51 / 2**13)
+
+
+def test_int8_is_close_to_float32(uno: ModelSpec, tmp_path: Path) -> None:
+    dataset = read_tsv(SAMPLE)
+    int8 = quantise(uno, Texts.read(None).calibration)
+    path = tmp_path / "f32.ebm"
+    write_model(uno, path)
+    exact, integers = edgebert.load(path).logits(dataset.texts), load(int8, tmp_path)
+    differences = np.abs(integers.logits(dataset.texts) - exact)
+    assert differences.mean() < 0.03
+    assert path.stat().st_size > 3 * (tmp_path / "model.ebm").stat().st_size
+    assert (tmp_path / "model.ebm").stat().st_size - len(uno.tokenizer) <= 320_000
+    errors = layer_errors(uno, int8, dataset.texts[:3])
+    assert next(iter(errors)) == "embeddings_norm" and len(errors) == 5
+    assert all(0 < error < 0.05 for error in errors.values())
+
+
+def test_int8_keeps_the_accuracy_on_sst2_dev(
+    uno: ModelSpec, shared_data: Path, tmp_path: Path
+) -> None:
+    int8 = quantise(uno, Texts.read(shared_data / "sst2" / "train.tsv").calibration)
+    model, dev = load(int8, tmp_path), read_tsv(shared_data / "sst2" / "dev.tsv")
+    results = model.infer(dev.texts)
+    right = [r.label == label for r, label in zip(results, dev.labels, strict=True)]
+    assert np.mean(right) >= 0.8314 - 0.003
+    for i in range(0, len(dev), 20):
+        np.testing.assert_array_equal(results[i].logits, reference(int8, dev.texts[i]))
+
+
+def test_a_broken_model_is_said_to_have_lost(uno: ModelSpec) -> None:
+    dataset = read_tsv(SAMPLE)
+    texts = Texts("sample", list(dataset.texts), dataset.labels)
+    int8 = quantise(uno, texts.calibration)
+    assert measure_loss(uno, int8, texts).points <= 1
+    weights = [
+        replace(w, values=w.values * 0) if (w.role, w.layer) == ("output_weight", 1) else w
+        for w in int8.weights
+    ]
+    loss = measure_loss(uno, replace(int8, weights=tuple(weights)), texts)
+    assert loss.points > 1
+    assert loss.worst[0] == "output_norm of layer 1"
+
+
+def test_shapes_without_integer_kernels_are_refused() -> None:
+    with pytest.raises(edgebert.ModelError, match="multiples of 16"):
+        quantise(random_spec(SMALL), TEXTS)
+
+
+def test_weights_beyond_integers_are_refused() -> None:
+    spec = random_spec(SMALL_I8)
+    huge = [
+        replace(w, values=w.values * 1e9) if w.role == "embeddings_norm_bias" else w
+        for w in spec.weights
+    ]
+    with pytest.raises(edgebert.ModelError, match="export f32"):
+        quantise(replace(spec, weights=tuple(huge)), TEXTS)
+
+
+def test_hostile_integers_behind_a_right_checksum_are_refused_or_harmless(tmp_path: Path) -> None:
+    data = ebm_bytes(quantise(random_spec(SMALL_I8), TEXTS))
+    rng, path, refused = random.Random(5), tmp_path / "hostile.ebm", 0
+    for _ in range(600):
+        hostile = bytearray(data)
+        for _ in range(rng.choice([1, 8, 400])):
+            at = rng.randrange(112, len(data) - 3) & ~3
+            value = rng.choice([0, 1, 2**31 - 1, 2**31, 2**32 - 1, rng.randrange(2**32)])
+            hostile[at : at + 4] = value.to_bytes(4, "little")
+        checksum = lib.eb_file_checksum(ffi.from_buffer(hostile), len(hostile))
+        hostile[12:16] = checksum.to_bytes(4, "little")
+        path.write_bytes(hostile)
+        try:
+            edgebert.load(path).logits("some harmless text of a few words")
+        except edgebert.ModelError:
+            refused += 1
+    assert 0 < refused < 600
+
+
+def test_export_writes_both_types_and_says_what_was_lost(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["export", str(CHECKPOINT), "-o", str(tmp_path), "--dtype", "f32,i8", "--json"]
+    assert main([*command, "--calibrate", str(SAMPLE)]) == 0
+    documents = json.loads(capsys.readouterr().out)
+    names = [Path(d["path"]).name for d in documents]
+    assert names == ["uno-sst2.onnx", "uno-sst2.ebm", "uno-sst2-i8.ebm"]
+    assert [d["dtype"] for d in documents] == ["f32", "f32", "i8"]
+    assert "have the label of f32; accuracy 0." in documents[2]["note"]
+    assert documents[2]["weights"] < 0.3 * documents[1]["weights"]
+
+
+def test_a_format_without_int8_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["export", str(CHECKPOINT), "--to", "onnx", "--dtype", "i8"]) == 2
+    assert "add ebm to --to" in capsys.readouterr().err
