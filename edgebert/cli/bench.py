@@ -160,7 +160,7 @@ def _print(document: Mapping[str, Any]) -> None:
             for case in zip(*(_of_input(file, name) for file in files), strict=True)
             for file, result in zip(files, case, strict=True)
         ]
-        columns = ("file", "engine", "tokens", "p50", "p90", "p99", "min", "texts/s", "tokens/s")
+        columns = ("file", "tokens", "p50", "p90", "p99", "min", "texts/s", "tokens/s")
         print_table((*columns, "speed"), rows)
 
 
@@ -172,7 +172,6 @@ def _row(file: Mapping[str, Any], result: Mapping[str, Any]) -> list[str]:
     times = result["us"]
     return [
         file["file"],
-        _engine(file),
         str(result["tokens"]),
         *(f"{times[name]:,.1f}" for name in ("p50", "p90", "p99", "min")),
         f"{result['texts_per_second']:,.0f}",
