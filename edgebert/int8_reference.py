@@ -24,9 +24,17 @@ Tensors = Mapping[tuple[str, int], np.ndarray]
 class Spec(Protocol):
     """What is needed of an int8 ModelSpec (export/spec.py)."""
 
-    config: ModelConfig
-    tokenizer: bytes
-    weights: Sequence[Any]
+    @property
+    def config(self) -> ModelConfig:
+        """Shape, labels and hash."""
+
+    @property
+    def tokenizer(self) -> bytes:
+        """The tokenizer section."""
+
+    @property
+    def weights(self) -> Sequence[Any]:
+        """Tensors with a role, a layer and values."""
 
 
 LAYER_SCALES = (

@@ -44,7 +44,8 @@ class Texts:
     def read(cls, path: Path | None) -> Texts:
         """Those of a TSV file, or plain English from the package."""
         if path is None:
-            return cls("the package's texts", BUILT_IN.read_text("utf-8").splitlines(), None)
+            lines: list[Text] = [*BUILT_IN.read_text("utf-8").splitlines()]
+            return cls("the package's texts", lines, None)
         dataset = read_tsv(path)
         order = np.random.default_rng(0).permutation(len(dataset)).tolist()
         return cls(str(path), [dataset.texts[i] for i in order], [dataset.labels[i] for i in order])

@@ -83,9 +83,9 @@ def test_roles_have_the_numbers_and_shapes_of_the_code() -> None:
     table = []
     for numbers, names, rows, cols, i8 in table_behind("| role | name |"):
         types = i8.partition(", in ")[0].partition(", head")[0].partition(", emb")[0].split(", ")
-        for number, name, dtype in zip(numbers.split(", "), names.split(", "), types, strict=True):
+        for digits, name, dtype in zip(numbers.split(", "), names.split(", "), types, strict=True):
             told_rows = "1" if name.endswith("bias") else rows
-            table.append((int(number), name, told_rows, cols, dtype))
+            table.append((int(digits), name, told_rows, cols, dtype))
     one_layer = replace(config, num_hidden_layers=1)
     assert [name for _, name, *_ in table[:20]] == [role.name for role, _ in all_roles(one_layer)]
     assert [number for number, *_ in table] == list(range(lib.EB_NUM_ROLES))

@@ -126,7 +126,7 @@ def test_int8_keeps_the_accuracy_on_sst2_dev(
 
 def test_a_broken_model_is_said_to_have_lost(uno: ModelSpec) -> None:
     dataset = read_tsv(SAMPLE)
-    texts = Texts("sample", list(dataset.texts), dataset.labels)
+    texts = Texts("sample", dataset.texts, dataset.labels)
     int8 = quantise(uno, texts.calibration)
     assert measure_loss(uno, int8, texts).points <= 1
     weights = [
