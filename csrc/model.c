@@ -338,6 +338,20 @@ const eb_tokenizer *eb_model_tokenizer(const eb_model *model) {
     return model->tokenizer;
 }
 
+eb_status eb_model_use_isa(eb_model *model, const char *isa) {
+    if (!model || !isa)
+        return EB_ERROR_ARGUMENT;
+    for (size_t i = 0; i < eb_kernels_count(); i++) {
+        const eb_kernels *kernels = eb_kernels_get(i);
+        const size_t size = kernels ? strlen(kernels->name) + 1 : 0;
+        if (size && strlen(isa) + 1 == size && memcmp(kernels->name, isa, size) == 0) {
+            model->kernels = model->hash->kernels = kernels;
+            return EB_OK;
+        }
+    }
+    return EB_ERROR_UNSUPPORTED;
+}
+
 const char *eb_model_isa(const eb_model *model) {
     return model->kernels->name;
 }

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import mmap
+import os
 from pathlib import Path
 
 import numpy as np
 
 from edgebert._native import ffi, lib
 from edgebert.config import ACTIVATIONS, DTYPES, HASH_FAMILIES, TASKS, HashParams, ModelConfig
-from edgebert.errors import ModelError
+from edgebert.errors import EdgebertError, ModelError
 from edgebert.memory import aligned, status_text
 
 
@@ -31,6 +32,12 @@ class NativeModel:
         self._check(lib.eb_model_open(self._file, size, memory, bytes_needed[0], handle))
         self.handle = handle[0]
         self.file_size = size
+        isa = os.environ.get("EDGEBERT_ISA")
+        if isa and lib.eb_model_use_isa(self.handle, isa.encode()) != lib.EB_OK:
+            raise EdgebertError(
+                f"EDGEBERT_ISA={isa}: this build or processor has no such instruction set; "
+                f"unset it to use {self.isa}"
+            )
 
     @staticmethod
     def _check(status: int) -> None:

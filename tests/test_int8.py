@@ -23,6 +23,7 @@ from edgebert.export.checkpoint import read_checkpoint
 from edgebert.export.ebm import ebm_bytes
 from edgebert.export.quantise import quantise
 from edgebert.export.spec import ModelSpec
+from edgebert.native import NativeModel
 from edgebert.tsv import read_tsv
 from tests.conftest import REPO
 from tests.models import SMALL, SMALL_I8, random_spec
@@ -188,3 +189,18 @@ def test_export_writes_both_types_and_says_what_was_lost(
 def test_a_format_without_int8_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["export", str(CHECKPOINT), "--to", "onnx", "--dtype", "i8"]) == 2
     assert "add ebm to --to" in capsys.readouterr().err
+
+
+def test_every_instruction_set_gives_the_same_bytes(
+    uno: ModelSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = read_tsv(SAMPLE).texts[:50]
+    best = load(quantise(uno, Texts.read(None).calibration), tmp_path)
+    monkeypatch.setenv("EDGEBERT_ISA", "scalar")
+    scalar = edgebert.load(tmp_path / "model.ebm")
+    assert NativeModel(tmp_path / "model.ebm").isa == "scalar"
+    np.testing.assert_array_equal(scalar.logits(texts), best.logits(texts))
+    np.testing.assert_array_equal(scalar.encode(texts), best.encode(texts))
+    monkeypatch.setenv("EDGEBERT_ISA", "z80")
+    with pytest.raises(edgebert.EdgebertError, match="EDGEBERT_ISA=z80"):
+        edgebert.load(tmp_path / "model.ebm")

@@ -168,6 +168,9 @@ static void test_golden(const char *model_name, const char *golden_name) {
     eb_arena_size(model, eb_model_config(model)->max_position_embeddings, &arena_size);
     void *arena = allocate(arena_size);
     float *logits = allocate(eb_model_config(model)->num_labels * sizeof *logits);
+    CHECK(eb_model_use_isa(model, "z80") == EB_ERROR_UNSUPPORTED, "no such set");
+    CHECK(eb_model_use_isa(model, "") == EB_ERROR_UNSUPPORTED, "no name");
+    CHECK(eb_model_use_isa(model, NULL) == EB_ERROR_ARGUMENT, "NULL");
     while (fgets(line, sizeof line, golden)) {
         if (line[0] == '#')
             continue;
@@ -180,7 +183,7 @@ static void test_golden(const char *model_name, const char *golden_name) {
         for (size_t i = 0; i < eb_kernels_count(); i++) {
             if (!eb_kernels_get(i))
                 continue;
-            model->kernels = eb_kernels_get(i);
+            CHECK(eb_model_use_isa(model, eb_kernels_get(i)->name) == EB_OK, "use");
             CHECK(eb_classify(model, &what, arena, arena_size, logits, NULL, NULL) == EB_OK, "%s",
                   line);
             for (uint32_t j = 0; j < eb_model_config(model)->num_labels; j++)
