@@ -164,3 +164,13 @@ def test_equal_answers_compare_equal(model: edgebert.Model) -> None:
 def test_a_pair_needs_room_for_its_three_special_tokens() -> None:
     with pytest.raises(edgebert.DataError, match="a pair of texts takes 3 tokens or more"):
         from_texts(edgebert.tokenizer.Tokenizer.word(), [("a", "b")], max_tokens=2)
+
+
+def test_threads_give_the_answers_of_one(tmp_path: Path) -> None:
+    write_ebm(random_spec(), tmp_path / "m.ebm")
+    texts = ["word " * (i * 7 % 13) + str(i) for i in range(101)]
+    one = edgebert.load(tmp_path / "m.ebm")
+    many = edgebert.load(tmp_path / "m.ebm", threads=4)
+    np.testing.assert_array_equal(many.logits(texts), one.logits(texts))
+    np.testing.assert_array_equal(many.encode(texts), one.encode(texts))
+    assert many.infer([]) == []
