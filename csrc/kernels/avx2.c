@@ -10,7 +10,7 @@
 EB_TARGET_BEGIN("avx2,fma")
 #define EB_F32_LANES 8
 #include "f32.h"
-#include "i8.h"
+#include "i8_avx2.h"
 #include "hash_avx2.h"
 #include "hash_mean_avx2.h"
 EB_TARGET_END
@@ -21,7 +21,7 @@ const eb_kernels eb_kernels_avx2 = {
     .hash_murmur3 = eb_hash_murmur3_avx2,
     .hash_mean = eb_hash_mean_avx2,
     EB_F32_KERNELS,
-    .gemm_i8 = eb_gemm_i8,
+    .gemm_i8 = eb_gemm_i8_avx2,
     EB_I8_KERNELS,
 };
 #endif
