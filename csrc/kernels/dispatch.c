@@ -9,6 +9,9 @@ extern const eb_kernels eb_kernels_avx512;
 #endif
 #if EB_ARM64
 extern const eb_kernels eb_kernels_neon;
+#if EB_ARM64_DOTPROD
+extern const eb_kernels eb_kernels_neondot;
+#endif
 #endif
 
 static int always(void) {
@@ -39,6 +42,10 @@ static const struct {
 #endif
 #if EB_ARM64
     {&eb_kernels_neon, always},
+#endif
+#if EB_ARM64_DOTPROD
+    /* Such a build is only for processors that have dot products. */
+    {&eb_kernels_neondot, always},
 #endif
 };
 

@@ -1,4 +1,4 @@
-/* NEON for 64-bit Arm, where every processor has it. */
+/* NEON for 64-bit Arm, where every processor has it, and NEON with dot products. */
 #include "kernels.h"
 #include "target.h"
 
@@ -9,14 +9,24 @@
 #include "f32.h"
 #include "i8.h"
 #include "hash_neon.h"
+#include "i8_neon.h"
+
+#define EB_NEON_KERNELS                                                                            \
+    .hash_poly = eb_hash_poly_neon, .hash_murmur3 = eb_hash_murmur3_neon,                          \
+    .hash_mean = eb_hash_mean_scalar, /* which compilers vectorise here */                         \
+        EB_F32_KERNELS, EB_I8_KERNELS
 
 const eb_kernels eb_kernels_neon = {
     .name = "neon",
-    .hash_poly = eb_hash_poly_neon,
-    .hash_murmur3 = eb_hash_murmur3_neon,
-    .hash_mean = eb_hash_mean_scalar, /* which compilers vectorise here */
-    EB_F32_KERNELS,
-    .gemm_i8 = eb_gemm_i8,
-    EB_I8_KERNELS,
+    EB_NEON_KERNELS,
+    .gemm_i8 = eb_gemm_i8_neon,
 };
+
+#if EB_ARM64_DOTPROD
+const eb_kernels eb_kernels_neondot = {
+    .name = "neondot",
+    EB_NEON_KERNELS,
+    .gemm_i8 = eb_gemm_i8_neondot,
+};
+#endif
 #endif

@@ -27,4 +27,12 @@
 #define EB_ARM64 0
 #endif
 
+/* NEON's dot products are a matter of the build: -march=armv8.2-a+dotprod, and always on where all
+ * processors have them. To ask at run time takes the system's help, and the library needs none. */
+#if EB_ARM64 && defined(__ARM_FEATURE_DOTPROD)
+#define EB_ARM64_DOTPROD 1
+#else
+#define EB_ARM64_DOTPROD 0
+#endif
+
 #endif
