@@ -79,10 +79,10 @@ static inline int eb_bit_length(uint32_t x) {
     return length;
 }
 
-/* out[h] = LayerNorm(y), y is scratch afterwards. */
-static inline void eb_layer_norm_i16(int32_t *y, size_t h, const int16_t *weight,
-                                     const int32_t *bias, const eb_norm_scales *scales,
-                                     int16_t *out) {
+/* out[h] = LayerNorm(y), with some way to a square root rounded down; y is scratch afterwards. */
+static inline void eb_normalise_i16(int32_t *y, size_t h, const int16_t *weight,
+                                    const int32_t *bias, const eb_norm_scales *scales,
+                                    uint32_t (*integer_sqrt)(uint64_t), int16_t *out) {
     const int length = eb_bit_length((uint32_t)h - 1), drop = length > 3 ? length - 3 : 0;
     int32_t sum = 0;
     uint64_t squares = 0;
@@ -94,7 +94,7 @@ static inline void eb_layer_norm_i16(int32_t *y, size_t h, const int16_t *weight
         y[c] = (y[c] * (int32_t)h - sum) >> drop;
         squares += (uint64_t)((int64_t)y[c] * y[c]);
     }
-    uint32_t deviation = eb_integer_sqrt(squares / h + (uint32_t)scales->epsilon);
+    uint32_t deviation = integer_sqrt(squares / h + (uint32_t)scales->epsilon);
     if (deviation == 0)
         deviation = 1;
     const int bits = eb_bit_length(deviation), excess = bits > 10 ? bits - 10 : 0;
@@ -109,6 +109,12 @@ static inline void eb_layer_norm_i16(int32_t *y, size_t h, const int16_t *weight
     }
 }
 
+static inline void eb_layer_norm_i16(int32_t *y, size_t h, const int16_t *weight,
+                                     const int32_t *bias, const eb_norm_scales *scales,
+                                     int16_t *out) {
+    eb_normalise_i16(y, h, weight, bias, scales, eb_integer_sqrt, out);
+}
+
 /* out[count] = x in int8: the upper bits of hidden states. */
 static inline void eb_narrow_i16(const int16_t *x, size_t count, int8_t *out) {
     for (size_t c = 0; c < count; c++)
@@ -117,7 +123,8 @@ static inline void eb_narrow_i16(const int16_t *x, size_t count, int8_t *out) {
 
 /* 127 * 2^-x, x in units of 2^-15. */
 static inline int32_t eb_exp2_i8(int32_t x) {
-    const int32_t n = x >> 15 < 16 ? x >> 15 : 16, f = x & 0x7fff;
+    const uint32_t whole = (uint32_t)x >> 15; /* negative in a hostile file alone */
+    const int32_t n = whole < 16 ? (int32_t)whole : 16, f = x & 0x7fff;
     const int32_t p = 32768 - (f * 21975 >> 15) + (f * (f * 5591 >> 15) >> 15);
     return eb_round_shift(p * 127 >> n, 15);
 }
