@@ -19,6 +19,7 @@ typedef struct parts {
     int32_t *row;   /* [hidden_size] */
     int8_t *narrow; /* [ROWS, hidden_size]: inputs of matrix products */
     int8_t *wide;   /* [ROWS, widest]: queries, softmax, intermediate */
+    int8_t *block;  /* [longest in, 16]: four-bit weights unpacked */
 } parts;
 
 static uint64_t most(uint64_t a, uint64_t b) {
@@ -32,10 +33,17 @@ static uint64_t widest(const eb_config *config, uint64_t n) {
                 most(EB_ROUND_UP(n), config->intermediate_size));
 }
 
+/* Bytes for a block of four-bit weights, 0 for int8 models. */
+static uint64_t block_size(const eb_config *config) {
+    return config->dtype == EB_DTYPE_I4
+               ? EB_BLOCK * most(config->hidden_size, config->intermediate_size)
+               : 0;
+}
+
 static uint64_t scratch_size(const eb_config *config, uint64_t n) {
     const uint64_t h = config->hidden_size, w = widest(config, n);
     return 2 * h * EB_ROUND_UP(n) + ROWS * w * sizeof(int32_t) + h * sizeof(int32_t) + ROWS * h +
-           ROWS * w;
+           ROWS * w + block_size(config);
 }
 
 static parts lay_out(const eb_config *config, size_t n, void *scratch) {
@@ -47,6 +55,7 @@ static parts lay_out(const eb_config *config, size_t n, void *scratch) {
     p.values = p.keys + h * EB_ROUND_UP(n);
     p.narrow = p.values + h * EB_ROUND_UP(n);
     p.wide = p.narrow + ROWS * h;
+    p.block = p.wide + ROWS * w;
     return p;
 }
 
@@ -86,6 +95,23 @@ static void store_key_value(const parts *p, const int8_t *key_value, size_t i, s
 
 #define W(role) eb_tensor_of(model, layer, EB_##role)
 
+/* sums[rows, 16 blocks] = x[rows, in] times some blocks of a matrix. */
+static void product(const eb_model *model, const parts *p, const int8_t *x, size_t rows, size_t in,
+                    const void *matrix, size_t first_block, size_t blocks) {
+    const eb_kernels *k = model->kernels;
+    if (eb_model_config(model)->dtype == EB_DTYPE_I8) {
+        const int8_t *weights = (const int8_t *)matrix + first_block * in * EB_BLOCK;
+        k->gemm_i8(x, in, rows, in, weights, blocks, p->sums, blocks * EB_BLOCK);
+        return;
+    }
+    const size_t size = EB_I4_SIZE(in, EB_BLOCK);
+    const uint8_t *packed = (const uint8_t *)matrix + first_block * size;
+    for (size_t b = 0; b < blocks; b++) {
+        k->unpack_i4(packed + b * size, in, p->block);
+        k->gemm_i8(x, in, rows, in, p->block, 1, p->sums + b * EB_BLOCK, blocks * EB_BLOCK);
+    }
+}
+
 static void keys_and_values(const eb_model *model, size_t layer, size_t n, const int16_t *x,
                             const parts *p) {
     const eb_kernels *k = model->kernels;
@@ -93,12 +119,11 @@ static void keys_and_values(const eb_model *model, size_t layer, size_t n, const
     const size_t h = config->hidden_size, d = h / config->num_attention_heads;
     const eb_layer_scales *scales = W(LAYER_SCALES);
     const int32_t *bias = W(QKV_BIAS), *multiplier = W(QKV_MULTIPLIER);
-    const int8_t *weight = W(QKV_WEIGHT);
     memset(p->keys, 0, 2 * h * EB_ROUND_UP(n)); /* the values too, behind them */
     for (size_t i = 0; i < n; i += ROWS) {
         const size_t rows = n - i < ROWS ? n - i : ROWS;
         k->narrow_i16(x + i * h, rows * h, p->narrow);
-        k->gemm_i8(p->narrow, h, rows, h, weight + h * h, 2 * h / EB_BLOCK, p->sums, 2 * h);
+        product(model, p, p->narrow, rows, h, W(QKV_WEIGHT), h / EB_BLOCK, 2 * h / EB_BLOCK);
         for (size_t r = 0; r < rows; r++) {
             k->requantise_i8(p->sums + r * 2 * h, bias + h, multiplier + h, scales->qkv_shift,
                              2 * h, -127, p->wide);
@@ -142,13 +167,13 @@ static void encode_layer(const eb_model *model, size_t layer, size_t n, int16_t 
     for (size_t i = 0; i < n; i += ROWS, x += ROWS * h) {
         const size_t rows = n - i < ROWS ? n - i : ROWS;
         k->narrow_i16(x, rows * h, p->narrow);
-        k->gemm_i8(p->narrow, h, rows, h, W(QKV_WEIGHT), h / EB_BLOCK, p->sums, h);
+        product(model, p, p->narrow, rows, h, W(QKV_WEIGHT), 0, h / EB_BLOCK);
         for (size_t r = 0; r < rows; r++)
             k->requantise_i8(p->sums + r * h, W(QKV_BIAS), W(QKV_MULTIPLIER), scales->qkv_shift, h,
                              -127, p->narrow + r * h);
         attend(model, scales, n, rows, p);
 
-        k->gemm_i8(p->narrow, h, rows, h, W(ATTENTION_OUTPUT_WEIGHT), h / EB_BLOCK, p->sums, h);
+        product(model, p, p->narrow, rows, h, W(ATTENTION_OUTPUT_WEIGHT), 0, h / EB_BLOCK);
         for (size_t r = 0; r < rows; r++) {
             k->requantise_add(p->sums + r * h, W(ATTENTION_OUTPUT_BIAS),
                               W(ATTENTION_OUTPUT_MULTIPLIER), scales->attention_output_shift,
@@ -158,7 +183,7 @@ static void encode_layer(const eb_model *model, size_t layer, size_t n, int16_t 
         }
 
         k->narrow_i16(x, rows * h, p->narrow);
-        k->gemm_i8(p->narrow, h, rows, h, W(INTERMEDIATE_WEIGHT), inner / EB_BLOCK, p->sums, inner);
+        product(model, p, p->narrow, rows, h, W(INTERMEDIATE_WEIGHT), 0, inner / EB_BLOCK);
         for (size_t r = 0; r < rows; r++) {
             int8_t *row = p->wide + r * inner;
             k->requantise_i8(p->sums + r * inner, W(INTERMEDIATE_BIAS), W(INTERMEDIATE_MULTIPLIER),
@@ -166,7 +191,7 @@ static void encode_layer(const eb_model *model, size_t layer, size_t n, int16_t 
             for (size_t c = 0; c < inner; c++)
                 row[c] = table[row[c] + 128];
         }
-        k->gemm_i8(p->wide, inner, rows, inner, W(OUTPUT_WEIGHT), h / EB_BLOCK, p->sums, h);
+        product(model, p, p->wide, rows, inner, W(OUTPUT_WEIGHT), 0, h / EB_BLOCK);
         for (size_t r = 0; r < rows; r++) {
             k->requantise_add(p->sums + r * h, W(OUTPUT_BIAS), W(OUTPUT_MULTIPLIER),
                               scales->output_shift, x + r * h, h, p->row);
@@ -191,6 +216,16 @@ static int32_t tanh_of(int32_t x) {
     return table[at] + (((table[at + 1] - table[at]) * rest + 128) >> 8);
 }
 
+/* The classifier's weights for 16 labels. It takes more than int8, and so no matrix product. */
+static const int8_t *classifier_block(const eb_model *model, size_t b, int8_t *unpacked) {
+    const size_t h = eb_model_config(model)->hidden_size;
+    const uint8_t *weights = eb_tensor_of(model, 0, EB_CLASSIFIER_WEIGHT);
+    if (eb_model_config(model)->dtype == EB_DTYPE_I8)
+        return (const int8_t *)weights + b * h * EB_BLOCK;
+    model->kernels->unpack_i4(weights + b * EB_I4_SIZE(h, EB_BLOCK), h, unpacked);
+    return unpacked;
+}
+
 static void head(const eb_model *model, const void *x, float *logits, float *pooled,
                  void *scratch) {
     const eb_kernels *k = model->kernels;
@@ -201,8 +236,7 @@ static void head(const eb_model *model, const void *x, float *logits, float *poo
     const int32_t *bias = eb_tensor_of(model, 0, EB_POOLER_BIAS);
     const int32_t *multipliers = eb_tensor_of(model, 0, EB_POOLER_MULTIPLIER);
     k->narrow_i16(x, h, p.narrow);
-    k->gemm_i8(p.narrow, h, 1, h, eb_tensor_of(model, 0, EB_POOLER_WEIGHT), h / EB_BLOCK, p.sums,
-               h);
+    product(model, &p, p.narrow, 1, h, eb_tensor_of(model, 0, EB_POOLER_WEIGHT), 0, h / EB_BLOCK);
     for (size_t c = 0; c < h; c++) {
         const int32_t sum =
             eb_requantise(eb_add(p.sums[c], bias[c]), multipliers[c], scales->pooler_shift);
@@ -211,14 +245,15 @@ static void head(const eb_model *model, const void *x, float *logits, float *poo
             pooled[c] = (float)p.row[c] / 2048.0f;
     }
 
-    const int8_t *weights = eb_tensor_of(model, 0, EB_CLASSIFIER_WEIGHT);
     bias = eb_tensor_of(model, 0, EB_CLASSIFIER_BIAS);
     multipliers = eb_tensor_of(model, 0, EB_CLASSIFIER_MULTIPLIER);
+    const int8_t *block = NULL;
     for (size_t j = 0; j < config->num_labels; j++) {
-        const int8_t *block = weights + j / EB_BLOCK * h * EB_BLOCK + j % EB_BLOCK * 4;
+        if (j % EB_BLOCK == 0)
+            block = classifier_block(model, j / EB_BLOCK, p.block);
         int32_t sum = 0;
         for (size_t c = 0; c < h; c++)
-            sum += p.row[c] * block[c / 4 * 4 * EB_BLOCK + c % 4];
+            sum += p.row[c] * block[c / 4 * 4 * EB_BLOCK + j % EB_BLOCK * 4 + c % 4];
         const int32_t logit =
             eb_requantise(eb_add(sum, bias[j]), multipliers[j], scales->classifier_shift);
         logits[j] = (float)logit / 65536.0f; /* exact but for what a float cannot hold */

@@ -36,6 +36,11 @@ typedef struct eb_file_header {
  * width: float32 as [out / 16][in][16], int8 as [out / 16][in / 4][16][4]. */
 #define EB_BLOCK 16
 #define EB_ROUND_UP(n) (((n) + EB_BLOCK - 1) / EB_BLOCK * EB_BLOCK)
+
+/* Four-bit matrices: blocks of [in / 32][16] scales and [in / 4][32] bytes (kernels/i4.h). */
+#define EB_I4_GROUP 32
+#define EB_I4_SIZE(in, out) ((out) / EB_BLOCK * ((in) / EB_I4_GROUP * EB_BLOCK + (in) * 8))
+
 #define EB_POSITION_EMBEDDINGS 0
 #define EB_TOKEN_TYPE_EMBEDDINGS 1
 #define EB_EMBEDDINGS_NORM_WEIGHT 2

@@ -46,42 +46,43 @@ enum { ONE, HIDDEN, THREE_HIDDEN, INNER, POSITIONS, TYPES, LABELS, BYTES, LAYER_
 #define NONE 255 /* no such tensor in models of this dtype */
 #define F32 EB_DTYPE_F32
 #define I8 EB_DTYPE_I8
+#define I4 EB_DTYPE_I4
 #define I16 EB_DTYPE_I16
 #define I32 EB_DTYPE_I32
 
 static const struct {
     uint8_t place, rows, cols, is_matrix;
-    uint8_t dtypes[2]; /* in models of EB_DTYPE_F32 and EB_DTYPE_I8 */
+    uint8_t dtypes[3]; /* in models of EB_DTYPE_F32, EB_DTYPE_I8 and EB_DTYPE_I4 */
 } roles[EB_NUM_ROLES] = {
-    [EB_POSITION_EMBEDDINGS] = {EMBEDDINGS, POSITIONS, HIDDEN, 0, {F32, I8}},
-    [EB_TOKEN_TYPE_EMBEDDINGS] = {EMBEDDINGS, TYPES, HIDDEN, 0, {F32, I16}},
-    [EB_EMBEDDINGS_NORM_WEIGHT] = {EMBEDDINGS, ONE, HIDDEN, 0, {F32, I16}},
-    [EB_EMBEDDINGS_NORM_BIAS] = {EMBEDDINGS, ONE, HIDDEN, 0, {F32, I32}},
-    [EB_QKV_WEIGHT] = {LAYER, HIDDEN, THREE_HIDDEN, 1, {F32, I8}},
-    [EB_QKV_BIAS] = {LAYER, ONE, THREE_HIDDEN, 0, {F32, I32}},
-    [EB_ATTENTION_OUTPUT_WEIGHT] = {LAYER, HIDDEN, HIDDEN, 1, {F32, I8}},
-    [EB_ATTENTION_OUTPUT_BIAS] = {LAYER, ONE, HIDDEN, 0, {F32, I32}},
-    [EB_ATTENTION_NORM_WEIGHT] = {LAYER, ONE, HIDDEN, 0, {F32, I16}},
-    [EB_ATTENTION_NORM_BIAS] = {LAYER, ONE, HIDDEN, 0, {F32, I32}},
-    [EB_INTERMEDIATE_WEIGHT] = {LAYER, HIDDEN, INNER, 1, {F32, I8}},
-    [EB_INTERMEDIATE_BIAS] = {LAYER, ONE, INNER, 0, {F32, I32}},
-    [EB_OUTPUT_WEIGHT] = {LAYER, INNER, HIDDEN, 1, {F32, I8}},
-    [EB_OUTPUT_BIAS] = {LAYER, ONE, HIDDEN, 0, {F32, I32}},
-    [EB_OUTPUT_NORM_WEIGHT] = {LAYER, ONE, HIDDEN, 0, {F32, I16}},
-    [EB_OUTPUT_NORM_BIAS] = {LAYER, ONE, HIDDEN, 0, {F32, I32}},
-    [EB_POOLER_WEIGHT] = {HEAD, HIDDEN, HIDDEN, 1, {F32, I8}},
-    [EB_POOLER_BIAS] = {HEAD, ONE, HIDDEN, 0, {F32, I32}},
-    [EB_CLASSIFIER_WEIGHT] = {HEAD, HIDDEN, LABELS, 1, {F32, I8}},
-    [EB_CLASSIFIER_BIAS] = {HEAD, ONE, LABELS, 0, {F32, I32}},
-    [EB_QKV_MULTIPLIER] = {LAYER, ONE, THREE_HIDDEN, 0, {NONE, I32}},
-    [EB_ATTENTION_OUTPUT_MULTIPLIER] = {LAYER, ONE, HIDDEN, 0, {NONE, I32}},
-    [EB_INTERMEDIATE_MULTIPLIER] = {LAYER, ONE, INNER, 0, {NONE, I32}},
-    [EB_OUTPUT_MULTIPLIER] = {LAYER, ONE, HIDDEN, 0, {NONE, I32}},
-    [EB_POOLER_MULTIPLIER] = {HEAD, ONE, HIDDEN, 0, {NONE, I32}},
-    [EB_CLASSIFIER_MULTIPLIER] = {HEAD, ONE, LABELS, 0, {NONE, I32}},
-    [EB_GELU_TABLE] = {LAYER, ONE, BYTES, 0, {NONE, I8}},
-    [EB_LAYER_SCALES] = {LAYER, ONE, LAYER_I8, 0, {NONE, I32}},
-    [EB_MODEL_SCALES] = {EMBEDDINGS, ONE, MODEL_I8, 0, {NONE, I32}},
+    [EB_POSITION_EMBEDDINGS] = {EMBEDDINGS, POSITIONS, HIDDEN, 0, {F32, I8, I8}},
+    [EB_TOKEN_TYPE_EMBEDDINGS] = {EMBEDDINGS, TYPES, HIDDEN, 0, {F32, I16, I16}},
+    [EB_EMBEDDINGS_NORM_WEIGHT] = {EMBEDDINGS, ONE, HIDDEN, 0, {F32, I16, I16}},
+    [EB_EMBEDDINGS_NORM_BIAS] = {EMBEDDINGS, ONE, HIDDEN, 0, {F32, I32, I32}},
+    [EB_QKV_WEIGHT] = {LAYER, HIDDEN, THREE_HIDDEN, 1, {F32, I8, I4}},
+    [EB_QKV_BIAS] = {LAYER, ONE, THREE_HIDDEN, 0, {F32, I32, I32}},
+    [EB_ATTENTION_OUTPUT_WEIGHT] = {LAYER, HIDDEN, HIDDEN, 1, {F32, I8, I4}},
+    [EB_ATTENTION_OUTPUT_BIAS] = {LAYER, ONE, HIDDEN, 0, {F32, I32, I32}},
+    [EB_ATTENTION_NORM_WEIGHT] = {LAYER, ONE, HIDDEN, 0, {F32, I16, I16}},
+    [EB_ATTENTION_NORM_BIAS] = {LAYER, ONE, HIDDEN, 0, {F32, I32, I32}},
+    [EB_INTERMEDIATE_WEIGHT] = {LAYER, HIDDEN, INNER, 1, {F32, I8, I4}},
+    [EB_INTERMEDIATE_BIAS] = {LAYER, ONE, INNER, 0, {F32, I32, I32}},
+    [EB_OUTPUT_WEIGHT] = {LAYER, INNER, HIDDEN, 1, {F32, I8, I4}},
+    [EB_OUTPUT_BIAS] = {LAYER, ONE, HIDDEN, 0, {F32, I32, I32}},
+    [EB_OUTPUT_NORM_WEIGHT] = {LAYER, ONE, HIDDEN, 0, {F32, I16, I16}},
+    [EB_OUTPUT_NORM_BIAS] = {LAYER, ONE, HIDDEN, 0, {F32, I32, I32}},
+    [EB_POOLER_WEIGHT] = {HEAD, HIDDEN, HIDDEN, 1, {F32, I8, I4}},
+    [EB_POOLER_BIAS] = {HEAD, ONE, HIDDEN, 0, {F32, I32, I32}},
+    [EB_CLASSIFIER_WEIGHT] = {HEAD, HIDDEN, LABELS, 1, {F32, I8, I4}},
+    [EB_CLASSIFIER_BIAS] = {HEAD, ONE, LABELS, 0, {F32, I32, I32}},
+    [EB_QKV_MULTIPLIER] = {LAYER, ONE, THREE_HIDDEN, 0, {NONE, I32, I32}},
+    [EB_ATTENTION_OUTPUT_MULTIPLIER] = {LAYER, ONE, HIDDEN, 0, {NONE, I32, I32}},
+    [EB_INTERMEDIATE_MULTIPLIER] = {LAYER, ONE, INNER, 0, {NONE, I32, I32}},
+    [EB_OUTPUT_MULTIPLIER] = {LAYER, ONE, HIDDEN, 0, {NONE, I32, I32}},
+    [EB_POOLER_MULTIPLIER] = {HEAD, ONE, HIDDEN, 0, {NONE, I32, I32}},
+    [EB_CLASSIFIER_MULTIPLIER] = {HEAD, ONE, LABELS, 0, {NONE, I32, I32}},
+    [EB_GELU_TABLE] = {LAYER, ONE, BYTES, 0, {NONE, I8, I8}},
+    [EB_LAYER_SCALES] = {LAYER, ONE, LAYER_I8, 0, {NONE, I32, I32}},
+    [EB_MODEL_SCALES] = {EMBEDDINGS, ONE, MODEL_I8, 0, {NONE, I32, I32}},
 };
 
 static uint32_t extent(const eb_config *config, int dimension) {
@@ -101,7 +102,7 @@ static uint32_t extent(const eb_config *config, int dimension) {
 }
 
 eb_status eb_tensor_of_role(const eb_config *config, uint32_t role, eb_tensor *tensor) {
-    static const uint8_t sizes[] = {[F32] = 4, [I8] = 1, [I16] = 2, [I32] = 4};
+    static const uint8_t sizes[] = {[F32] = 4, [I8] = 1, [I4] = 0, [I16] = 2, [I32] = 4};
     if (role >= EB_NUM_ROLES || roles[role].dtypes[config->dtype] == NONE)
         return EB_ERROR_ARGUMENT;
     tensor->role = (uint16_t)role;
@@ -110,6 +111,8 @@ eb_status eb_tensor_of_role(const eb_config *config, uint32_t role, eb_tensor *t
     tensor->cols = extent(config, roles[role].cols);
     const uint32_t stored = roles[role].is_matrix ? EB_ROUND_UP(tensor->cols) : tensor->cols;
     tensor->data.size = tensor->rows * stored * sizes[tensor->dtype]; /* below 2^31 */
+    if (tensor->dtype == I4)
+        tensor->data.size = EB_I4_SIZE(tensor->rows, stored);
     return EB_OK;
 }
 
@@ -131,10 +134,12 @@ static eb_status check_config(const eb_config *c) {
     if (!sane)
         return EB_ERROR_CORRUPT;
     if (c->task > EB_TASK_REGRESSION || c->activation != EB_ACTIVATION_GELU ||
-        c->dtype > EB_DTYPE_I8)
+        c->dtype > EB_DTYPE_I4)
         return EB_ERROR_UNSUPPORTED;
-    if (c->dtype == EB_DTYPE_I8 &&
-        (c->hidden_size / c->num_attention_heads % EB_BLOCK || c->intermediate_size % EB_BLOCK))
+    const uint32_t head_size = c->hidden_size / c->num_attention_heads;
+    const uint32_t group = c->dtype == EB_DTYPE_I4 ? EB_I4_GROUP : EB_BLOCK;
+    if (c->dtype != EB_DTYPE_F32 &&
+        (head_size % EB_BLOCK || c->hidden_size % group || c->intermediate_size % group))
         return EB_ERROR_CORRUPT;
     return EB_OK;
 }
@@ -220,7 +225,7 @@ static int is_norm(const eb_norm_scales *scales) {
 
 /* The numbers of an int8 model that integer kernels shift and divide by. */
 static eb_status check_scales(const eb_config *config, const void *const *tensors) {
-    if (config->dtype != EB_DTYPE_I8)
+    if (config->dtype == EB_DTYPE_F32)
         return EB_OK;
     const eb_model_scales *m = tensors[EB_MODEL_SCALES];
     int sane = m->position_multiplier >= 0 && m->position_multiplier < 1 << 20 &&
@@ -301,7 +306,7 @@ eb_status eb_model_open(const void *file, size_t file_size, void *memory, size_t
     memset(m, 0, (size_t)layout.hash);
     m->file = header;
     m->kernels = eb_kernels_best();
-    m->encoder = header->config.dtype == EB_DTYPE_I8 ? &eb_encoder_i8 : &eb_encoder_f32;
+    m->encoder = header->config.dtype == EB_DTYPE_F32 ? &eb_encoder_f32 : &eb_encoder_i8;
     status = read_tensors(header, m->tensors);
     if (status == EB_OK)
         status = check_scales(&header->config, m->tensors);
@@ -343,8 +348,10 @@ eb_status eb_model_use_isa(eb_model *model, const char *isa) {
         return EB_ERROR_ARGUMENT;
     for (size_t i = 0; i < eb_kernels_count(); i++) {
         const eb_kernels *kernels = eb_kernels_get(i);
-        const size_t size = kernels ? strlen(kernels->name) + 1 : 0;
-        if (size && strlen(isa) + 1 == size && memcmp(kernels->name, isa, size) == 0) {
+        size_t same = 0; /* bytes; strcmp would be one more function to need */
+        while (kernels && isa[same] && isa[same] == kernels->name[same])
+            same++;
+        if (kernels && isa[same] == kernels->name[same]) {
             model->kernels = model->hash->kernels = kernels;
             return EB_OK;
         }

@@ -14,7 +14,7 @@ from edgebert.errors import ModelError
 HASH_FAMILIES = ("poly", "murmur3")  # position = EB_HASH_* in edgebert.h
 TASKS = ("classification", "regression")  # position = EB_TASK_*
 ACTIVATIONS = ("gelu",)  # position = EB_ACTIVATION_*
-DTYPES = ("f32", "i8")  # of arithmetic; position = EB_DTYPE_*
+DTYPES = ("f32", "i8", "i4")  # of models; position = EB_DTYPE_*
 
 # The fields of ModelConfig that Hugging Face's BertConfig has too, under the same names.
 BERT_FIELDS = (

@@ -20,7 +20,7 @@ class Writer(NamedTuple):
 # One row for each file format, by its suffix.
 WRITERS = {
     "onnx": Writer("edgebert.export.onnx:write_onnx", ("f32",)),
-    "ebm": Writer("edgebert.export.ebm:write_ebm", ("f32", "i8")),
+    "ebm": Writer("edgebert.export.ebm:write_ebm", ("f32", "i8", "i4")),
 }
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from edgebert._native import ffi, lib
 from edgebert.config import ACTIVATIONS, DTYPES, TASKS
+from edgebert.export.four_bits import four_bit_scales
 from edgebert.export.spec import ModelSpec, Weight
 from edgebert.files import write_atomically
 from edgebert.hash import hash_struct
@@ -16,6 +17,7 @@ from edgebert.hash import hash_struct
 _NUMPY = {
     lib.EB_DTYPE_F32: "<f4",
     lib.EB_DTYPE_I8: "i1",
+    lib.EB_DTYPE_I4: "i1",
     lib.EB_DTYPE_I16: "<i2",
     lib.EB_DTYPE_I32: "<i4",
 }
@@ -97,12 +99,30 @@ def _stored(weight: Weight, dtype: int) -> bytes:
     values = weight.values.astype(_NUMPY[dtype], casting="same_kind")
     if not (weight.role.endswith("_weight") and values.ndim == 2):
         return values.tobytes()
-    group = 4 if dtype == lib.EB_DTYPE_I8 else 1
     num_out, num_in = values.shape
     padded = np.zeros((-(-num_out // lib.EB_BLOCK) * lib.EB_BLOCK, num_in), values.dtype)
     padded[:num_out] = values
-    blocks = padded.reshape(-1, lib.EB_BLOCK, num_in // group, group)
-    return blocks.transpose(0, 2, 1, 3).tobytes()
+    if dtype == lib.EB_DTYPE_I4:
+        return _four_bits(padded)
+    return _blocks(padded, 1 if dtype == lib.EB_DTYPE_F32 else 4).tobytes()
+
+
+def _blocks(matrix: np.ndarray, group: int) -> np.ndarray:
+    """[out, in] as [out / 16, in / group, 16, group]."""
+    num_out, num_in = matrix.shape
+    blocks = matrix.reshape(num_out // lib.EB_BLOCK, lib.EB_BLOCK, num_in // group, group)
+    return blocks.transpose(0, 2, 1, 3)
+
+
+def _four_bits(matrix: np.ndarray) -> bytes:
+    """int8 weights of to_four_bits as scales and halves of bytes (csrc/kernels/i4.h)."""
+    num_out, num_in = matrix.shape
+    scales = four_bit_scales(matrix)  # [out, in / 32]
+    nibbles = matrix // np.repeat(scales, lib.EB_I4_GROUP, axis=1) + 8
+    groups = _blocks(nibbles.astype(np.uint8), 4).reshape(num_out // lib.EB_BLOCK, num_in // 4, 64)
+    halves = groups[:, :, :32] | groups[:, :, 32:] << 4
+    by_block = _blocks(scales.astype(np.uint8), 1).reshape(num_out // lib.EB_BLOCK, -1)
+    return np.concatenate([by_block, halves.reshape(len(halves), -1)], axis=1).tobytes()
 
 
 def _struct(ctype: str, values: list[Any]) -> bytes:

@@ -16,6 +16,7 @@ import numpy as np
 from edgebert._native import lib
 from edgebert.errors import ModelError
 from edgebert.export.float_reference import forward, gelu
+from edgebert.export.four_bits import MOST, SCALES, to_four_bits
 from edgebert.export.spec import ModelSpec, Weight
 from edgebert.hash import HashEmbedding
 from edgebert.int8_reference import (
@@ -36,13 +37,15 @@ _POOLER_UNIT, _POOLED_UNIT = 2.0**-12, 2.0**-11
 def quantise(
     spec: ModelSpec,
     texts: Sequence[Text],
+    dtype: str = "i8",
     progress: Callable[[Sequence[int]], Sequence[int]] = lambda rows: rows,
 ) -> ModelSpec:
-    """The int8 model of a float32 model.
+    """The integer model of a float32 model.
 
     Args:
         spec: model of float32.
         texts: what the model will read, a few hundred.
+        dtype: ``i8``, or ``i4`` for weights of four bits (four_bits.py).
         progress: wraps the sequence of texts' indices, to show how far it got.
 
     Raises:
@@ -50,13 +53,16 @@ def quantise(
     """
     config = spec.config
     head_size = config.hidden_size // config.num_attention_heads
-    if head_size % lib.EB_BLOCK or config.intermediate_size % lib.EB_BLOCK:
+    group = lib.EB_I4_GROUP if dtype == "i4" else lib.EB_BLOCK
+    inner = config.intermediate_size
+    if head_size % lib.EB_BLOCK or config.hidden_size % group or inner % group:
         raise ModelError(
-            f"int8 needs heads and intermediate_size in multiples of {lib.EB_BLOCK}; this model "
-            f"has {head_size} and {config.intermediate_size}: train another shape, or export f32"
+            f"{dtype} needs heads in multiples of {lib.EB_BLOCK}, hidden_size and "
+            f"intermediate_size of {group}; this model has {head_size}, {config.hidden_size} and "
+            f"{inner}: train another shape, or export f32"
         )
     scales = _Calibration(spec, texts, progress).scales()
-    return replace(spec, weights=tuple(_Quantiser(spec, scales).weights()), dtype="i8")
+    return replace(spec, weights=tuple(_Quantiser(spec, scales, dtype).weights()), dtype=dtype)
 
 
 class _Calibration:
@@ -112,8 +118,9 @@ def _best_scale(values: np.ndarray, use: Callable[[np.ndarray], np.ndarray]) -> 
 class _Quantiser:
     """Turns the weights of a model into integers, given the scales of its activations."""
 
-    def __init__(self, spec: ModelSpec, scales: dict[tuple[str, int], float]) -> None:
+    def __init__(self, spec: ModelSpec, scales: dict[tuple[str, int], float], dtype: str) -> None:
         self.spec, self.config, self.scales = spec, spec.config, dict(scales)
+        self.four_bits = dtype == "i4"
         self.tensors: dict[tuple[str, int], np.ndarray] = {}
 
     def weights(self) -> list[Weight]:
@@ -202,8 +209,10 @@ class _Quantiser:
         """Weights, bias and multipliers of y = x W + b; returns the shift."""
         weight = self.spec.weight(f"{name}_weight", layer).astype(np.float64)
         bias = self.spec.weight(f"{name}_bias", layer).astype(np.float64)
-        channels = np.maximum(np.abs(weight).max(axis=1), 1e-9) / 127
-        integers = np.rint(weight / channels[:, None])
+        most = MOST * SCALES[-1] if self.four_bits else 127
+        channels = np.maximum(np.abs(weight).max(axis=1), 1e-9) / most
+        integers = weight / channels[:, None]
+        integers = to_four_bits(integers) if self.four_bits else np.rint(integers)
         multiplier, shift = _fixed_point(input_scale * channels / outputs)
         self._put(f"{name}_weight", layer, integers, 127)
         self._put(

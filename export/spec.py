@@ -39,7 +39,7 @@ class ModelSpec:
         config: shape of the encoder, its head, the labels and the hash.
         tokenizer: the tokenizer section (docs/format.md).
         weights: in canonical order: embeddings, each layer, head.
-        dtype: ``f32``, or ``i8`` for the integers of quantise.py.
+        dtype: ``f32``; ``i8`` or ``i4`` for the integers of quantise.py.
     """
 
     config: ModelConfig
@@ -58,8 +58,14 @@ class ModelSpec:
 
     @property
     def weight_bytes(self) -> int:
-        """Size of all weights."""
-        return sum(weight.values.nbytes for weight in self.weights)
+        """Size of all weights, but for what a format fills up."""
+        return sum(self._bytes(weight) for weight in self.weights)
+
+    def _bytes(self, weight: Weight) -> int:
+        size = weight.values.nbytes
+        if self.dtype == "i4" and weight.role.endswith("_weight") and weight.values.ndim == 2:
+            return size // 2 + size // 32  # halves of bytes, and a scale for each 32 weights
+        return size
 
 
 def _weights(checkpoint: Checkpoint) -> Iterator[Weight]:

@@ -92,7 +92,7 @@ def test_roles_have_the_numbers_and_shapes_of_the_code() -> None:
     tensor = ffi.new("eb_tensor *")
     for number, name, rows, cols, dtype in table:
         assert number == getattr(lib, f"EB_{name.upper()}")
-        for model in (lib.EB_DTYPE_F32, lib.EB_DTYPE_I8):
+        for model in (lib.EB_DTYPE_F32, lib.EB_DTYPE_I8, lib.EB_DTYPE_I4):
             c_config.dtype = model
             status = lib.eb_tensor_of_role(c_config, number, tensor)
             if number >= 20 and model == lib.EB_DTYPE_F32:
@@ -100,7 +100,9 @@ def test_roles_have_the_numbers_and_shapes_of_the_code() -> None:
                 continue
             assert status == lib.EB_OK
             assert [_value(rows, config), _value(cols, config)] == [tensor.rows, tensor.cols]
-            expected = dtype.upper() if model == lib.EB_DTYPE_I8 else "F32"
+            expected = "F32" if model == lib.EB_DTYPE_F32 else dtype.upper()
+            if model == lib.EB_DTYPE_I4 and number >= 4 and dtype == "i8" and rows != "1":
+                expected = "I4"
             assert tensor.dtype == getattr(lib, f"EB_DTYPE_{expected}")
 
 

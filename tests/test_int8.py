@@ -21,6 +21,7 @@ from edgebert.export import write_model
 from edgebert.export.calibrate import Texts, layer_errors, measure_loss
 from edgebert.export.checkpoint import read_checkpoint
 from edgebert.export.ebm import ebm_bytes
+from edgebert.export.four_bits import four_bit_scales, to_four_bits
 from edgebert.export.quantise import quantise
 from edgebert.export.spec import ModelSpec
 from edgebert.native import NativeModel
@@ -57,18 +58,18 @@ def reference(spec: ModelSpec, text: edgebert.sequence.Text) -> np.ndarray:
     "config",
     [
         SMALL_I8,
-        replace(SMALL_I8, hidden_size=16, num_attention_heads=1, hash=HashParams(dimension=16)),
-        replace(SMALL_I8, num_attention_heads=4, intermediate_size=16, type_vocab_size=1),
+        replace(SMALL_I8, hidden_size=32, num_attention_heads=1, hash=HashParams(dimension=32)),
+        replace(SMALL_I8, num_attention_heads=4, intermediate_size=32, type_vocab_size=1),
         replace(SMALL_I8, hash=HashParams("murmur3", 64, 5, 257, 7, 1, True)),
         replace(SMALL_I8, layer_norm_eps=1e-3, task="regression", labels=("x",)),
         replace(SMALL_I8, labels=tuple(map(str, range(37)))),
     ],
 )
-@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("dtype", ["i8", "i4"])
 def test_the_c_library_gives_the_bytes_of_the_reference(
-    config: edgebert.ModelConfig, seed: int, tmp_path: Path
+    config: edgebert.ModelConfig, dtype: str, tmp_path: Path
 ) -> None:
-    spec = quantise(random_spec(config, seed), TEXTS)
+    spec = quantise(random_spec(config), TEXTS, dtype)
     model = load(spec, tmp_path)
     for text in TEXTS:
         (logits,) = model.logits([text])
@@ -125,6 +126,26 @@ def test_int8_keeps_the_accuracy_on_sst2_dev(
         np.testing.assert_array_equal(results[i].logits, reference(int8, dev.texts[i]))
 
 
+def test_four_bits_are_close_to_float32_and_half_as_large(uno: ModelSpec, tmp_path: Path) -> None:
+    texts = read_tsv(SAMPLE).texts
+    write_model(uno, tmp_path / "f32.ebm")
+    exact = edgebert.load(tmp_path / "f32.ebm").logits(texts)
+    four = quantise(uno, Texts.read(None).calibration, "i4")
+    assert np.abs(load(four, tmp_path).logits(texts) - exact).mean() < 0.12
+    assert (tmp_path / "model.ebm").stat().st_size - len(uno.tokenizer) < 190_000
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_four_bits_hold_what_they_say(seed: int) -> None:
+    weights = np.random.default_rng(seed).normal(0, 30, (3, 64)).clip(-119, 119)
+    rounded = to_four_bits(weights)
+    scales = np.repeat(four_bit_scales(rounded), 32, axis=1)
+    assert (abs(rounded) <= 7 * scales).all() and (rounded % scales == 0).all()
+    errors = ((rounded - weights) ** 2).reshape(3, 2, 32).sum(axis=-1)
+    assert (errors <= 32 * 8.5**2).all()  # as the largest scale would have it
+    np.testing.assert_array_equal(to_four_bits(rounded), rounded)
+
+
 def test_a_broken_model_is_said_to_have_lost(uno: ModelSpec) -> None:
     dataset = read_tsv(SAMPLE)
     texts = Texts("sample", dataset.texts, dataset.labels)
@@ -140,8 +161,9 @@ def test_a_broken_model_is_said_to_have_lost(uno: ModelSpec) -> None:
 
 
 def test_shapes_without_integer_kernels_are_refused() -> None:
-    with pytest.raises(edgebert.ModelError, match="multiples of 16"):
-        quantise(random_spec(SMALL), TEXTS)
+    for dtype in ("i8", "i4"):
+        with pytest.raises(edgebert.ModelError, match="multiples of 16"):
+            quantise(random_spec(SMALL), TEXTS, dtype)
 
 
 def test_weights_beyond_integers_are_refused() -> None:
@@ -176,14 +198,15 @@ def test_hostile_integers_behind_a_right_checksum_are_refused_or_harmless(tmp_pa
 def test_export_writes_both_types_and_says_what_was_lost(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    command = ["export", str(CHECKPOINT), "-o", str(tmp_path), "--dtype", "f32,i8", "--json"]
+    command = ["export", str(CHECKPOINT), "-o", str(tmp_path), "--dtype", "f32,i8,i4", "--json"]
     assert main([*command, "--calibrate", str(SAMPLE)]) == 0
     documents = json.loads(capsys.readouterr().out)
     names = [Path(d["path"]).name for d in documents]
-    assert names == ["uno-sst2.onnx", "uno-sst2.ebm", "uno-sst2-i8.ebm"]
-    assert [d["dtype"] for d in documents] == ["f32", "f32", "i8"]
+    assert names == ["uno-sst2.onnx", "uno-sst2.ebm", "uno-sst2-i8.ebm", "uno-sst2-i4.ebm"]
+    assert [d["dtype"] for d in documents] == ["f32", "f32", "i8", "i4"]
     assert "have the label of f32; accuracy 0." in documents[2]["note"]
     assert documents[2]["weights"] < 0.3 * documents[1]["weights"]
+    assert documents[3]["weights"] < 0.6 * documents[2]["weights"]
 
 
 def test_a_format_without_int8_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:

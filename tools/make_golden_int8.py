@@ -1,4 +1,4 @@
-"""Writes tests/data/small_i8.ebm and tests/golden/int8.txt: an int8 model and what it must answer.
+"""Writes tests/data/small_{i8,i4}.ebm and tests/golden/{i8,i4}.txt: integer models, and answers.
 
 Each line holds a text in hexadecimal and its logits in units of 2^-16, as the NumPy reference has
 them; every C kernel on every processor must give the same.
@@ -29,10 +29,11 @@ TEXTS = [
 ]
 
 if __name__ == "__main__":
-    spec = quantise(random_spec(SMALL_I8), TEXTS)
-    write_ebm(spec, ROOT / "tests" / "data" / "small_i8.ebm")
-    lines = ["# Made by tools/make_golden_int8.py, which explains the lines.\n"]
-    for text in TEXTS:
-        logits = int8_reference.classify(spec, text)
-        lines.append(f"{text.encode().hex() or '-'} {' '.join(map(str, logits.tolist()))}\n")
-    (ROOT / "tests" / "golden" / "int8.txt").write_text("".join(lines))
+    for dtype in ("i8", "i4"):
+        spec = quantise(random_spec(SMALL_I8), TEXTS, dtype)
+        write_ebm(spec, ROOT / "tests" / "data" / f"small_{dtype}.ebm")
+        lines = ["# Made by tools/make_golden_int8.py, which explains the lines.\n"]
+        for text in TEXTS:
+            logits = int8_reference.classify(spec, text)
+            lines.append(f"{text.encode().hex() or '-'} {' '.join(map(str, logits.tolist()))}\n")
+        (ROOT / "tests" / "golden" / f"{dtype}.txt").write_text("".join(lines))

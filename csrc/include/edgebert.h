@@ -138,8 +138,9 @@ eb_status eb_sequence(const eb_tokenizer *tokenizer, const eb_text *text, uint32
 
 #define EB_DTYPE_F32 0
 #define EB_DTYPE_I8 1
-#define EB_DTYPE_I16 2
-#define EB_DTYPE_I32 3
+#define EB_DTYPE_I4 2 /* weights of 4 bits; all else as in I8 */
+#define EB_DTYPE_I16 3
+#define EB_DTYPE_I32 4
 
 typedef struct eb_config {
     uint32_t hidden_size;
@@ -151,7 +152,7 @@ typedef struct eb_config {
     uint32_t num_labels;
     uint32_t task;       /* EB_TASK_* */
     uint32_t activation; /* EB_ACTIVATION_* */
-    uint32_t dtype;      /* of the arithmetic: EB_DTYPE_F32 or EB_DTYPE_I8 */
+    uint32_t dtype;      /* EB_DTYPE_F32, EB_DTYPE_I8 or EB_DTYPE_I4 */
     float layer_norm_eps;
 } eb_config;
 

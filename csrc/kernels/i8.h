@@ -4,6 +4,7 @@
 #ifndef EB_I8_H
 #define EB_I8_H
 
+#include "i4.h"
 #include "kernels.h"
 
 #include <string.h>
@@ -149,6 +150,6 @@ static inline int32_t eb_softmax_i8(const int32_t *scores, size_t count, size_t 
 #define EB_I8_KERNELS                                                                              \
     .requantise_i8 = eb_requantise_i8, .requantise_add = eb_requantise_add,                        \
     .scale_i8 = eb_scale_i8, .layer_norm_i16 = eb_layer_norm_i16, .narrow_i16 = eb_narrow_i16,     \
-    .softmax_i8 = eb_softmax_i8
+    .softmax_i8 = eb_softmax_i8, .unpack_i4 = eb_unpack_i4
 
 #endif

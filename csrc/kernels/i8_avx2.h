@@ -223,6 +223,6 @@ static void eb_layer_norm_i16_avx2(int32_t *y, size_t h, const int16_t *weight, 
 #define EB_I8_KERNELS_AVX2                                                                         \
     .requantise_i8 = eb_requantise_i8_avx2, .requantise_add = eb_requantise_add_avx2,              \
     .scale_i8 = eb_scale_i8_avx2, .layer_norm_i16 = eb_layer_norm_i16_avx2,                        \
-    .narrow_i16 = eb_narrow_i16_avx2, .softmax_i8 = eb_softmax_i8_avx2
+    .narrow_i16 = eb_narrow_i16_avx2, .softmax_i8 = eb_softmax_i8_avx2, .unpack_i4 = eb_unpack_i4
 
 #endif

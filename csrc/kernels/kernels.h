@@ -42,6 +42,7 @@ typedef struct eb_kernels {
     /* Integer kernels: i8.h says what each gives, to the byte. */
     void (*gemm_i8)(const int8_t *x, size_t ldx, size_t n, size_t in, const int8_t *w,
                     size_t blocks, int32_t *acc, size_t ld);
+    void (*unpack_i4)(const uint8_t *block, size_t in, int8_t *weights); /* i4.h */
     void (*requantise_i8)(const int32_t *acc, const int32_t *bias, const int32_t *multipliers,
                           int shift, size_t count, int32_t least, int8_t *out);
     void (*requantise_add)(const int32_t *acc, const int32_t *bias, const int32_t *multipliers,

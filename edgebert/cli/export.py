@@ -26,7 +26,7 @@ TOLERANCE = 1e-4  # float32 logits may differ this much from PyTorch's
 EXAMPLES = """examples:
   edgebert export model.pt -o out/
   edgebert export model.pt -o out/ --to ebm
-  edgebert export model.pt -o out/ --dtype f32,i8 --calibrate train.tsv
+  edgebert export model.pt -o out/ --dtype f32,i8,i4 --calibrate train.tsv
   edgebert export my-hugging-face-folder/ -o out/ --json
 """
 
@@ -141,8 +141,9 @@ def export(
     source = checkpoint_path.resolve()
     stem = source.name if source.is_dir() else source.stem  # folders have no suffix: bert-v1.5/
     models, notes = {"f32": spec}, {"f32": ""}
-    if "i8" in dict(wanted):
-        models["i8"], notes["i8"] = _quantise(spec, calibrate)
+    for dtype in dict(wanted):
+        if dtype != "f32":
+            models[dtype], notes[dtype] = _quantise(spec, calibrate, dtype)
     artifacts = []
     for dtype, suffix in wanted:
         path = output / (f"{stem}.{suffix}" if dtype == "f32" else f"{stem}-{dtype}.{suffix}")
@@ -154,15 +155,15 @@ def export(
     return artifacts
 
 
-def _quantise(spec: ModelSpec, calibrate: Path | None) -> tuple[ModelSpec, str]:
-    """The int8 model, and a line on what it lost."""
+def _quantise(spec: ModelSpec, calibrate: Path | None, dtype: str) -> tuple[ModelSpec, str]:
+    """The integer model, and a line on what it lost."""
     from edgebert.export.calibrate import Texts, measure_loss
     from edgebert.export.quantise import quantise
 
     texts = Texts.read(calibrate)
-    int8 = quantise(spec, texts.calibration)
-    loss = measure_loss(spec, int8, texts)
-    note = f"i8 on {loss.num_texts} of {texts.name}: {loss.same:.1%} have the label of f32"
+    integers = quantise(spec, texts.calibration, dtype)
+    loss = measure_loss(spec, integers, texts)
+    note = f"{dtype} on {loss.num_texts} of {texts.name}: {loss.same:.1%} have the label of f32"
     if loss.accuracy:
         note += f"; accuracy {loss.accuracy[0]:.4f}, f32 {loss.accuracy[1]:.4f}"
     if loss.points > 1:
@@ -170,7 +171,7 @@ def _quantise(spec: ModelSpec, calibrate: Path | None) -> tuple[ModelSpec, str]:
         note += f". WARNING: {loss.points:.1f} points lost, most of it in {where} ({error:.1%} off)"
         if calibrate is None:
             note += ". Calibrate on your own texts: --calibrate train.tsv"
-    return int8, note
+    return integers, note
 
 
 def _make_probe(checkpoint: Checkpoint) -> Probe | None:

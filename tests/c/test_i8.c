@@ -1,5 +1,6 @@
 /* Integer kernels: every set gives the same bytes as plain C, and a whole model the golden logits.
- * Arguments: tests/data/small_i8.ebm, tests/golden/int8.txt. */
+ * Arguments, in pairs: a model such as tests/data/small_i8.ebm, its answers in tests/golden/i8.txt.
+ */
 #include "allocate.h"
 #include "check.h"
 #include "kernels/i8.h"
@@ -117,8 +118,24 @@ static void test_layer_norm(const eb_kernels *k, size_t h, int bits) {
     free(expected);
 }
 
+static void test_unpack(const eb_kernels *k, size_t in) {
+    uint8_t *block = random_bytes(EB_I4_SIZE(in, EB_BLOCK));
+    int8_t *weights = allocate(in * EB_BLOCK), *expected = allocate(in * EB_BLOCK);
+    eb_unpack_i4(block, in, expected);
+    k->unpack_i4(block, in, weights);
+    CHECK(memcmp(weights, expected, in * EB_BLOCK) == 0, "%s unpack_i4 %zu", k->name, in);
+    free(block);
+    free(weights);
+    free(expected);
+}
+
 static void test_kernels(const eb_kernels *k) {
     printf("kernels: %s\n", k->name);
+    CHECK(k->gemm_i8 && k->unpack_i4 && k->requantise_i8 && k->requantise_add && k->scale_i8 &&
+              k->layer_norm_i16 && k->narrow_i16 && k->softmax_i8,
+          "%s lacks a kernel", k->name);
+    test_unpack(k, 32);
+    test_unpack(k, 160);
     for (size_t n = 1; n <= 9; n++)
         for (size_t in = 4; in <= 80; in += 4)
             test_gemm(k, n, in, 1 + (n + in) % 4);
@@ -204,8 +221,8 @@ int main(int argc, char **argv) {
     for (size_t i = 0; i < eb_kernels_count(); i++)
         if (eb_kernels_get(i))
             test_kernels(eb_kernels_get(i));
-    if (argc == 3)
-        test_golden(argv[1], argv[2]);
-    CHECK(argc == 3, "two files are given");
+    for (int i = 1; i + 1 < argc; i += 2)
+        test_golden(argv[i], argv[i + 1]);
+    CHECK(argc >= 3, "two files are given");
     return summary();
 }
