@@ -36,12 +36,12 @@ lint: $(BIN)/.lint ## ruff, mypy and clang-format, as CI runs them
 	@ln -s $(CURDIR)/edgebert/* build/types/edgebert/ && ln -s $(CURDIR)/export build/types/edgebert/
 	@ln -s $(CURDIR)/tests build/types/
 	cd build/types && $(CURDIR)/$(BIN)/mypy --config-file $(CURDIR)/pyproject.toml
-	$(BIN)/clang-format --dry-run --Werror $$(git ls-files '*.c' '*.h' ':!:*_tables.h')
+	$(BIN)/clang-format --dry-run --Werror $$(git ls-files '*.c' '*.h' ':!:*_table*.h')
 
 format: $(BIN)/.lint ## let ruff and clang-format rewrite the sources
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
-	$(BIN)/clang-format -i $$(git ls-files '*.c' '*.h' ':!:*_tables.h')
+	$(BIN)/clang-format -i $$(git ls-files '*.c' '*.h' ':!:*_table*.h')
 
 bench: $(BIN)/.test ## measure hash, tokenizers, encoder and start against their peers
 	$(BIN)/python -m benchmarks

@@ -178,7 +178,8 @@ const char *eb_model_label(const eb_model *model, uint32_t i, size_t *label_size
 const char *eb_model_isa(const eb_model *model);
 
 /* Makes the model use another instruction set than the best one, to compare or to find a fault;
- * before any thread runs it. EB_ERROR_UNSUPPORTED: this build or this processor does not have it. */
+ * before any thread runs it. EB_ERROR_UNSUPPORTED: this build or this processor does not have it.
+ */
 eb_status eb_model_use_isa(eb_model *model, const char *isa);
 
 /* Bytes of arena that a run over so many tokens needs. */

@@ -10,14 +10,16 @@
 
 /* weights[in, 16], in the layout of int8 weights, from one block; in is a multiple of 32. */
 static inline void eb_unpack_i4(const uint8_t *block, size_t in, int8_t *weights) {
-    const uint8_t *halves = block + in / 32 * EB_BLOCK;
-    for (size_t k = 0; k < in; k += 4, halves += 32, weights += 4 * EB_BLOCK) {
-        int8_t scales[4 * EB_BLOCK];
+    const uint8_t *halves = block + in / EB_I4_GROUP * EB_BLOCK;
+    for (size_t g = 0; g < in / EB_I4_GROUP; g++, block += EB_BLOCK) {
+        int16_t scales[4 * EB_BLOCK]; /* of [16][4], and of each 4 inputs of the group the same */
         for (size_t i = 0; i < 4 * EB_BLOCK; i++)
-            scales[i] = (int8_t)block[k / 32 * EB_BLOCK + i / 4];
-        for (size_t i = 0; i < 32; i++) {
-            weights[i] = (int8_t)(((halves[i] & 15) - 8) * scales[i]);
-            weights[i + 32] = (int8_t)(((halves[i] >> 4) - 8) * scales[i + 32]);
+            scales[i] = block[i / 4];
+        for (size_t k = 0; k < EB_I4_GROUP; k += 4, halves += 32, weights += 4 * EB_BLOCK) {
+            for (size_t i = 0; i < 32; i++)
+                weights[i] = (int8_t)(((halves[i] & 15) - 8) * scales[i]);
+            for (size_t i = 0; i < 32; i++)
+                weights[32 + i] = (int8_t)(((halves[i] >> 4) - 8) * scales[32 + i]);
         }
     }
 }
