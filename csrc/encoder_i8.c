@@ -83,13 +83,14 @@ static void add_positions(const eb_model *model, const uint8_t *types, size_t n,
 static void store_key_value(const parts *p, const int8_t *key_value, size_t i, size_t n, size_t h,
                             size_t d) {
     const size_t columns = EB_ROUND_UP(n);
-    for (size_t c = 0; c < h; c++) {
-        int8_t *keys = p->keys + c / d * d * columns, *values = p->values + c / d * d * columns;
-        const size_t at = c % d;
-        keys[(i / EB_BLOCK * d / 4 + at / 4) * 4 * EB_BLOCK + i % EB_BLOCK * 4 + at % 4] =
-            key_value[c];
-        values[(at / EB_BLOCK * columns / 4 + i / 4) * 4 * EB_BLOCK + at % EB_BLOCK * 4 + i % 4] =
-            key_value[h + c];
+    for (size_t c = 0; c < h; c += EB_BLOCK) {
+        const size_t head = c / d * d * columns, at = c % d;
+        int8_t *keys = p->keys + head + (i / EB_BLOCK * d + at) * EB_BLOCK + i % EB_BLOCK * 4;
+        int8_t *values = p->values + head + at * columns + i / 4 * 4 * EB_BLOCK + i % 4;
+        for (size_t j = 0; j < EB_BLOCK; j++) {
+            keys[j / 4 * 4 * EB_BLOCK + j % 4] = key_value[c + j];
+            values[j * 4] = key_value[h + c + j];
+        }
     }
 }
 

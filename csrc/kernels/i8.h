@@ -75,9 +75,12 @@ static inline uint32_t eb_integer_sqrt(uint64_t x) {
 
 static inline int eb_bit_length(uint32_t x) {
     int length = 0;
-    for (; x; x >>= 1)
-        length++;
-    return length;
+    for (int step = 16; step; step /= 2)
+        if (x >> step) {
+            x >>= step;
+            length += step;
+        }
+    return length + (int)x;
 }
 
 /* out[h] = LayerNorm(y), with some way to a square root rounded down; y is scratch afterwards. */
