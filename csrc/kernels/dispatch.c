@@ -6,6 +6,7 @@ extern const eb_kernels eb_kernels_scalar;
 #if EB_X86
 extern const eb_kernels eb_kernels_avx2;
 extern const eb_kernels eb_kernels_avx512;
+extern const eb_kernels eb_kernels_avx512vnni;
 #endif
 #if EB_ARM64
 extern const eb_kernels eb_kernels_neon;
@@ -29,6 +30,10 @@ static int has_avx512(void) {
     return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
            __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl");
 }
+
+static int has_avx512vnni(void) {
+    return has_avx512() && __builtin_cpu_supports("avx512vnni");
+}
 #endif
 
 static const struct {
@@ -39,6 +44,7 @@ static const struct {
 #if EB_X86
     {&eb_kernels_avx2, has_avx2},
     {&eb_kernels_avx512, has_avx512},
+    {&eb_kernels_avx512vnni, has_avx512vnni},
 #endif
 #if EB_ARM64
     {&eb_kernels_neon, always},

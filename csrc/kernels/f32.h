@@ -4,18 +4,18 @@
  * differently from set to set, so float results may differ in the last bits.
  *
  * Matrices are row-major; weights are [in, out]. Of libm only sqrtf. */
+#include "target.h"
+
 #include <math.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
 #if defined(__GNUC__)
-#define EB_ALWAYS_INLINE inline __attribute__((always_inline))
 typedef float eb_vec
     __attribute__((vector_size(4 * EB_F32_LANES), aligned(4), may_alias)); /* of any floats */
 #define EB_VEC_ZERO {0.0f}
 #else
-#define EB_ALWAYS_INLINE inline
 #undef EB_F32_LANES
 #define EB_F32_LANES 1
 typedef float eb_vec;

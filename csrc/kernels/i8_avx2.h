@@ -4,6 +4,7 @@
 #define EB_I8_AVX2_H
 
 #include "i8.h"
+#include "target.h"
 
 /* A tile's sums stay in registers; its rows of x are widened to int16 once for all blocks. */
 #define EB_TILE_ROWS 4
@@ -53,8 +54,8 @@ static inline void eb_tile_rows_avx2(const int16_t (*x)[EB_TILE_IN], size_t rows
         eb_tile_avx2(x, 1, in, w, is_first, acc, ld);
 }
 
-static void eb_gemm_i8_avx2(const int8_t *x, size_t ldx, size_t n, size_t in, const int8_t *w,
-                            size_t blocks, int32_t *acc, size_t ld) {
+static inline void eb_gemm_i8_avx2(const int8_t *x, size_t ldx, size_t n, size_t in,
+                                   const int8_t *w, size_t blocks, int32_t *acc, size_t ld) {
     int16_t wide[EB_TILE_ROWS][EB_TILE_IN];
     for (size_t i = 0; i < n; i += EB_TILE_ROWS)
         for (size_t k = 0; k < in; k += EB_TILE_IN) {

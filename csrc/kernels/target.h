@@ -13,6 +13,13 @@
 #define EB_TARGET_END EB_PRAGMA(GCC pop_options)
 #endif
 
+/* For functions that are called with constants, which optimisers then know. */
+#if defined(__GNUC__)
+#define EB_ALWAYS_INLINE inline __attribute__((always_inline))
+#else
+#define EB_ALWAYS_INLINE inline
+#endif
+
 /* Processors for which this compiler can switch x86 sets on and ask at run time. */
 #if (defined(__x86_64__) || defined(__i386__)) && defined(__GNUC__)
 #define EB_X86 1

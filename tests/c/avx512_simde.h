@@ -1,4 +1,4 @@
-/* The AVX-512 hash kernels on any processor: SIMDe's portable C stands in for the intrinsics, so
+/* The AVX-512 kernels on any processor: SIMDe's portable C stands in for the intrinsics, so
  * the source that is tested is the one that is shipped. EB_HAS_SIMDE is 0 where it is not
  * installed, and on big-endian machines, where its lanes have another order. */
 #ifndef EB_AVX512_SIMDE_H
@@ -18,13 +18,15 @@
 #include <simde/x86/avx512.h>
 
 #include "kernels/hash_avx512.h"
-#include "kernels/kernels.h"
+#include "kernels/i8_avx512.h"
 
 static const eb_kernels avx512_simde = {
-    .name = "avx512 through SIMDe",
+    .name = "avx512vnni through SIMDe",
     .hash_poly = eb_hash_poly_avx512,
     .hash_murmur3 = eb_hash_murmur3_avx512,
     .hash_mean = eb_hash_mean_scalar,
+    .gemm_i8 = eb_gemm_i8_vnni,
+    EB_I8_KERNELS,
 };
 #endif
 

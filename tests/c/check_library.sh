@@ -16,7 +16,7 @@ fail() {
 # What it takes from elsewhere: six functions, and what compilers call or add unasked.
 allowed='mem(cpy|move|set|cmp)|strlen|sqrtf'
 runtime='__(mem[a-z]+|stack)_chk(_fail)?|__cpu_(model|indicator_init)|__[a-z]+[ds][ifc][234]'
-runtime="$runtime|__aeabi_[a-z0-9_]+|_GLOBAL_OFFSET_TABLE_"
+runtime="$runtime|__cpu_features2|__aeabi_[a-z0-9_]+|_GLOBAL_OFFSET_TABLE_"
 needed=$("$nm" -u "$library" | grep -vE "^ *[Uw] ($allowed|$runtime)\$" || true)
 [ -z "$needed" ] || fail "needs more than it says" "$needed"
 

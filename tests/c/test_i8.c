@@ -2,6 +2,7 @@
  * Arguments, in pairs: a model such as tests/data/small_i8.ebm, its answers in tests/golden/i8.txt.
  */
 #include "allocate.h"
+#include "avx512_simde.h"
 #include "check.h"
 #include "kernels/i8.h"
 #include "model.h"
@@ -221,6 +222,11 @@ int main(int argc, char **argv) {
     for (size_t i = 0; i < eb_kernels_count(); i++)
         if (eb_kernels_get(i))
             test_kernels(eb_kernels_get(i));
+#if EB_HAS_SIMDE
+    test_kernels(&avx512_simde);
+#else
+    puts("skipped: the AVX-512 kernels on any processor need SIMDe (libsimde-dev), little-endian");
+#endif
     for (int i = 1; i + 1 < argc; i += 2)
         test_golden(argv[i], argv[i + 1]);
     CHECK(argc >= 3, "two files are given");
