@@ -1,6 +1,6 @@
 /* The matrix product of i8.h with NEON, for a few rows of x at a time: each vector of weights, 4
- * inputs of 4 columns, is loaded once for all of them. GCC and Clang vectorise the other integer
- * kernels themselves. Included behind f32.h and i8.h. */
+ * inputs of 4 columns, is loaded once for all of them. GCC vectorises the other integer kernels
+ * itself. Included behind f32.h and i8.h. */
 #include <arm_neon.h>
 
 #define EB_I8_VECS (EB_BLOCK / 4)
