@@ -125,22 +125,6 @@ uint64_t eb_hash_sums(const eb_hash *hash, const uint8_t *token, size_t token_si
     return num_grams;
 }
 
-void eb_hash_embed(const eb_hash *hash, const uint8_t *token, size_t token_size, float *vector) {
-    int64_t sums[PART];
-    for (uint32_t i = 1; i <= hash->params.max_ngram; i++) {
-        uint32_t first, count;
-        eb_hash_columns(&hash->params, i, &first, &count);
-        for (uint32_t part; count > 0; first += part, count -= part) {
-            part = count < PART ? count : PART;
-            const uint64_t n = eb_hash_sums(hash, token, token_size, i, first, part, sums);
-            if (n > 0)
-                hash->kernels->hash_mean(sums, part, n * hash->params.modulus, vector + first);
-            else
-                memset(vector + first, 0, part * sizeof vector[0]);
-        }
-    }
-}
-
 /* values[j] = 2 * sums[j] / divisor in units of 2^-13, |2 * sums[j]| <= divisor. */
 static void fixed_point_means(const int64_t *sums, uint32_t count, uint64_t divisor,
                               int16_t *values) {
@@ -156,8 +140,9 @@ static void fixed_point_means(const int64_t *sums, uint32_t count, uint64_t divi
     }
 }
 
-void eb_hash_embed_i16(const eb_hash *hash, const uint8_t *token, size_t token_size,
-                       int16_t *vector) {
+/* The vector as floats or, if these are NULL, as integers. */
+static void embed(const eb_hash *hash, const uint8_t *token, size_t token_size, float *floats,
+                  int16_t *integers) {
     int64_t sums[PART];
     for (uint32_t i = 1; i <= hash->params.max_ngram; i++) {
         uint32_t first, count;
@@ -165,12 +150,22 @@ void eb_hash_embed_i16(const eb_hash *hash, const uint8_t *token, size_t token_s
         for (uint32_t part; count > 0; first += part, count -= part) {
             part = count < PART ? count : PART;
             const uint64_t n = eb_hash_sums(hash, token, token_size, i, first, part, sums);
-            if (n > 0)
-                fixed_point_means(sums, part, n * hash->params.modulus, vector + first);
+            const uint64_t divisor = (n ? n : 1) * hash->params.modulus; /* sums of none are 0 */
+            if (floats)
+                hash->kernels->hash_mean(sums, part, divisor, floats + first);
             else
-                memset(vector + first, 0, part * sizeof vector[0]);
+                fixed_point_means(sums, part, divisor, integers + first);
         }
     }
+}
+
+void eb_hash_embed(const eb_hash *hash, const uint8_t *token, size_t token_size, float *vector) {
+    embed(hash, token, token_size, vector, NULL);
+}
+
+void eb_hash_embed_i16(const eb_hash *hash, const uint8_t *token, size_t token_size,
+                       int16_t *vector) {
+    embed(hash, token, token_size, NULL, vector);
 }
 
 void eb_hash_embed_many(const eb_hash *hash, const uint8_t *bytes, const uint32_t *ends,
