@@ -1,6 +1,6 @@
 /* Threads that share one open model, each with its own arena, get the answer that one alone gets.
- * Built under ThreadSanitizer, which reports any write that they could meet in. argv[1]: an .ebm
- * file. */
+ * Built under ThreadSanitizer, which reports any write that they could meet in. Arguments: .ebm
+ * files. */
 #include "allocate.h"
 #include "check.h"
 
@@ -48,25 +48,33 @@ static void test_threads_share_a_model(const eb_model *model) {
     }
 }
 
-int main(int argc, char **argv) {
+static void test_file(const char *path) {
     const size_t most = 1 << 20;
-    FILE *stream = argc == 2 ? fopen(argv[1], "rb") : NULL;
-    if (!stream) {
-        fprintf(stderr, "usage: test_threads FILE.ebm\n");
-        return 2;
-    }
+    FILE *stream = fopen(path, "rb");
+    CHECK(stream, "cannot open %s", path);
+    if (!stream)
+        return;
     uint8_t *file = allocate(most);
     const size_t size = fread(file, 1, most, stream);
     fclose(stream);
     size_t handle_size = 0;
     eb_model *model = NULL;
-    CHECK(eb_model_size(file, size, &handle_size) == EB_OK, "size");
+    CHECK(eb_model_size(file, size, &handle_size) == EB_OK, "size of %s", path);
     void *handle = allocate(handle_size);
-    CHECK(eb_model_open(file, size, handle, handle_size, &model) == EB_OK, "open");
+    CHECK(eb_model_open(file, size, handle, handle_size, &model) == EB_OK, "open %s", path);
     if (model && eb_model_config(model)->num_labels <= MAX_LABELS)
         test_threads_share_a_model(model);
-    CHECK(model && eb_model_config(model)->num_labels <= MAX_LABELS, "no more labels than room");
+    CHECK(model && eb_model_config(model)->num_labels <= MAX_LABELS, "more labels than room");
     free(handle);
     free(file);
+}
+
+int main(int argc, char **argv) {
+    if (argc < 2) {
+        fprintf(stderr, "usage: test_threads FILE.ebm ...\n");
+        return 2;
+    }
+    for (int i = 1; i < argc; i++)
+        test_file(argv[i]);
     return summary();
 }
