@@ -1,4 +1,4 @@
-"""Measures artifacts side by side: latency, throughput and memory. Prints nothing.
+"""Measures artifacts side by side: latency, throughput, memory, loading. Prints nothing.
 
 All that is compared takes turns within one run, so that a busy moment of the machine hits all
 alike. A turn begins with a call that does not count: it brings the caches back.
@@ -19,11 +19,12 @@ from typing import Any
 
 import numpy as np
 
+from edgebert.config import ModelConfig
 from edgebert.engines import Engine, open_engine
 from edgebert.engines.native import NativeEngine
 from edgebert.errors import UsageError
 from edgebert.model import Model
-from edgebert.sequence import from_texts
+from edgebert.sequence import Text, from_texts
 from edgebert.tokenizer import Tokenizer
 from edgebert.version import __version__
 
@@ -36,6 +37,7 @@ WORDS = (
 )
 
 _TURN = 2_000_000  # nanoseconds
+_LOADS = 15
 _LEAST_TURNS = 5
 _PACKAGES = ("numpy", "onnxruntime")  # whose versions matter, where they are in use
 _RESIDENT = "import json, sys, edgebert.bench as b; print(b.resident_growth(*json.load(sys.stdin)))"
@@ -44,7 +46,7 @@ _RESIDENT = "import json, sys, edgebert.bench as b; print(b.resident_growth(*jso
 def bench(
     paths: Sequence[Path],
     lengths: Sequence[int] | None = None,
-    text: str | None = None,
+    texts: Sequence[Text] | None = None,
     batch: int = 1,
     threads: int = 1,
     seconds: float = 3.0,
@@ -56,7 +58,8 @@ def bench(
         paths: the files.
         lengths: tokens of the texts, [CLS] and [SEP] included; by default those of LENGTHS that
             all models take.
-        text: measure this text, as it is, in place of made ones.
+        texts: measure the first ``batch`` of these in one call, as they are, in place of made ones;
+            they begin again where there are fewer.
         batch: texts in a call.
         threads: most threads for each engine.
         seconds: time for each length.
@@ -65,35 +68,36 @@ def bench(
     Raises:
         ModelError: a file is missing, damaged or foreign.
         MissingPackageError: an engine is not installed.
-        UsageError: a length or the text is beyond a model's limit.
+        UsageError: a length or a text is beyond a model's limit.
     """
     engines = [open_engine(path, threads) for path in paths]
     limits = [engine.config.max_position_embeddings for engine in engines]
     if lengths is None:
         lengths = [n for n in LENGTHS if n <= min(limits)] or [min(limits)]
     cases: list[list[Case]] = []
-    for n in lengths if text is None else [None]:
+    for n in lengths if texts is None else [None]:
         row = []
         for path, engine, limit in zip(paths, engines, limits, strict=True):
-            a_text = made_text(engine.tokenizer, n) if n else text or ""
-            case = Case(engine, a_text, batch)
-            if case.tokens > limit:
+            some = texts if texts is not None else [made_text(engine.tokenizer, n or 0)]
+            case = Case(engine, list(itertools.islice(itertools.cycle(some), batch)))
+            if case.longest > limit:
                 raise UsageError(
                     f"{path} takes at most {limit} tokens, but was to be measured with "
-                    f"{case.tokens}"
+                    f"{case.longest}"
                 )
             row.append(case)
         cases.append(row)
     results = [measure(row, seconds, progress) for row in cases]
     files = []
     for i, (path, engine) in enumerate(zip(paths, engines, strict=True)):
-        longest = max((row[i] for row in cases), key=lambda case: case.tokens)
+        longest = max((row[i] for row in cases), key=lambda case: case.longest)
         files.append(
             {
                 "file": str(path),
                 "bytes": path.stat().st_size,
-                **describe_engine(engine, longest.tokens),
-                "resident_bytes": _resident_growth_afresh(path, longest.text, batch, threads),
+                **describe_engine(engine, longest.longest),
+                "resident_bytes": _resident_growth_afresh(path, longest.texts, threads),
+                "load_us": load_time(path, threads),
                 "results": [result for row in results for result in row[i]],
             }
         )
@@ -107,25 +111,39 @@ def bench(
 
 
 class Case:
-    """A text for an engine, ready to be measured.
+    """Texts for an engine, one call, ready to be measured.
 
     Attributes:
-        text: the text.
-        tokens: how many it has for this engine's tokenizer, [CLS] and [SEP] included.
-        batch: how many times it is in a call.
+        texts: the texts.
+        lengths: each one's tokens for this engine's tokenizer, [CLS] and [SEP] included.
+        linear_macs: multiply-accumulates of the linear layers over all texts.
         calls: for each of INPUTS, what to call.
     """
 
-    def __init__(self, engine: Engine, text: str, batch: int) -> None:
-        self.text = text
-        self.batch = batch
-        texts = [text] * batch
+    def __init__(self, engine: Engine, texts: Sequence[Text]) -> None:
+        self.texts = texts
         sequences = from_texts(engine.tokenizer, texts, engine.config.max_position_embeddings)
-        self.tokens = len(sequences.ends[0]) + sequences.num_dropped[0]
+        self.lengths = [
+            len(ends) + dropped
+            for ends, dropped in zip(sequences.ends, sequences.num_dropped, strict=True)
+        ]
+        self.linear_macs = linear_macs(engine.config, sum(self.lengths), len(texts))
         self.calls: dict[str, Callable[[], object]] = {
             "tokens": functools.partial(engine.run, sequences),
             "text": functools.partial(Model(engine).infer, texts),
         }
+
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest text."""
+        return max(self.lengths)
+
+
+def linear_macs(config: ModelConfig, num_tokens: int, num_texts: int) -> int:
+    """Multiply-accumulates of all products with weights; the hash and attention are not counted."""
+    h = config.hidden_size
+    each_token = config.num_hidden_layers * (4 * h * h + 2 * h * config.intermediate_size)
+    return num_tokens * each_token + num_texts * (h * h + h * config.num_labels)
 
 
 def measure(
@@ -141,14 +159,16 @@ def measure(
         for case, nanoseconds, result in zip(cases, of_input, results, strict=True):
             median = np.median(nanoseconds)
             calls_per_second = float(1e9 / median)
+            texts, tokens = len(case.texts), sum(case.lengths)
             result.append(
                 {
                     "input": name,
-                    "tokens": case.tokens,
+                    "tokens": tokens // texts if tokens % texts == 0 else tokens / texts,  # mean
                     "calls": len(nanoseconds),
                     "us": _microseconds(nanoseconds),
-                    "texts_per_second": case.batch * calls_per_second,
-                    "tokens_per_second": case.batch * case.tokens * calls_per_second,
+                    "texts_per_second": texts * calls_per_second,
+                    "tokens_per_second": tokens * calls_per_second,
+                    "linear_macs_per_second": case.linear_macs * calls_per_second,
                     "speed_to_first": float(first / median),
                 }
             )
@@ -205,30 +225,44 @@ def made_text(tokenizer: Tokenizer, tokens: int) -> str:
     return " ".join(words + ["."] * room)  # a punctuation mark is one token everywhere
 
 
+def load_time(path: Path, threads: int) -> float:
+    """Microseconds to open a file whose pages are in memory, engine and checks included: a median.
+
+    As :func:`edgebert.load`; what an engine imports was loaded before.
+    """
+    times = []
+    for _ in range(_LOADS):
+        start = time.perf_counter_ns()
+        open_engine(path, threads)
+        times.append(time.perf_counter_ns() - start)
+    return float(np.median(times) / 1000)
+
+
 def describe_engine(engine: Engine, tokens: int) -> dict[str, Any]:
-    """Its name; for the C library also the instruction set and the arena for so many tokens."""
-    if not isinstance(engine, NativeEngine):
-        return {"engine": engine.name, "isa": None, "arena_bytes": None}
+    """Its name and dtype; of the C library also what it uses and the arena for so many tokens."""
+    if not isinstance(engine, NativeEngine):  # which alone has files of other types than float32
+        return {"engine": engine.name, "dtype": "f32", "isa": None, "arena_bytes": None}
     return {
         "engine": engine.name,
+        "dtype": engine.model.dtype,
         "isa": engine.model.isa,
         "arena_bytes": engine.model.arena_size(tokens),
     }
 
 
-def resident_growth(path: str, text: str, batch: int, threads: int) -> int:
+def resident_growth(path: str, texts: list[Any], threads: int) -> int:
     """Bytes by which this process grew to open a file and answer, its engine's code included."""
-    before = _resident()
+    before = resident()
     model = Model(open_engine(Path(path), threads))  # which is alive when counted
-    model.infer([text] * batch)
-    return _resident() - before
+    model.infer([text if isinstance(text, str) else tuple(text) for text in texts])
+    return resident() - before
 
 
-def _resident_growth_afresh(path: Path, text: str, batch: int, threads: int) -> int:
+def _resident_growth_afresh(path: Path, texts: Sequence[Text], threads: int) -> int:
     """The same in a fresh interpreter: here much is loaded already."""
     import subprocess  # which every command would otherwise take 4 ms longer to start for
 
-    arguments = json.dumps([str(path), text, batch, threads])
+    arguments = json.dumps([str(path), texts, threads])
     output = subprocess.run(
         [sys.executable, "-c", _RESIDENT],
         input=arguments,
@@ -239,7 +273,8 @@ def _resident_growth_afresh(path: Path, text: str, batch: int, threads: int) -> 
     return int(output)
 
 
-def _resident() -> int:
+def resident() -> int:
+    """Bytes of memory that this process has; Linux tells."""
     pages = Path("/proc/self/statm").read_text().split()[1]
     return int(pages) * os.sysconf("SC_PAGESIZE")
 

@@ -53,8 +53,10 @@ def test_json_holds_every_figure_of_every_file(
     assert document["batch"] == 3 and document["threads"] == 1
     assert set(document["machine"]["packages"]) >= {"edgebert", "numpy", "onnxruntime"}
     assert [file["engine"] for file in document["files"]] == ["native", "onnx"]
+    assert [file["dtype"] for file in document["files"]] == ["f32", "f32"]
     for path, file in zip(files, document["files"], strict=True):
         assert file["bytes"] == Path(path).stat().st_size
+        assert 0 < file["load_us"] < 10_000_000
         cases = [(result["tokens"], result["input"]) for result in file["results"]]
         assert cases == [(4, "tokens"), (4, "text"), (16, "tokens"), (16, "text")]
         for result in file["results"]:
@@ -64,6 +66,41 @@ def test_json_holds_every_figure_of_every_file(
             assert result["tokens_per_second"] == pytest.approx(
                 result["tokens"] * result["texts_per_second"]
             )
+
+
+def test_multiply_accumulates_are_those_of_all_products_with_weights(
+    files: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The small model's matrices, each of whose weights meets each token once."""
+    weights = [w for w in random_spec().weights if w.values.ndim == 2 and "embed" not in w.role]
+    sizes = {False: 0, True: 0}
+    for weight in weights:
+        sizes[weight.role.startswith(("pooler", "classifier"))] += weight.values.size
+    (file,) = run_json([*files[:1], "--tokens", "16", "--batch", "3"], capsys)["files"]
+    for result in file["results"]:
+        assert result["linear_macs_per_second"] == pytest.approx(
+            result["tokens_per_second"] * sizes[False] + result["texts_per_second"] * sizes[True]
+        )
+
+
+def test_a_batch_of_a_files_texts_is_ragged_and_begins_again_at_its_end(
+    files: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = tmp_path / "dev.tsv"
+    data.write_text("text\tlabel\none\tyes\none two three\tno\n")
+    for file in run_json([*files, "--data", str(data), "--batch", "5"], capsys)["files"]:
+        for result in file["results"]:
+            assert result["tokens"] == (3 + 5 + 3 + 5 + 3) / 5
+            assert result["texts_per_second"] == pytest.approx(5e6 / result["us"]["p50"])
+            assert result["tokens_per_second"] == pytest.approx(19e6 / result["us"]["p50"])
+    (file, _) = run_json([*files, "--data", str(data)], capsys)["files"]
+    assert {result["tokens"] for result in file["results"]} == {8}
+
+
+def test_integer_models_are_measured_as_what_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    data = Path(__file__).parent / "data"
+    names = [str(data / f"small_{dtype}.ebm") for dtype in ("i8", "i4")]
+    assert [file["dtype"] for file in run_json(names, capsys)["files"]] == ["i8", "i4"]
 
 
 def test_speed_is_relative_to_the_first_file(

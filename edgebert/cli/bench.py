@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,15 @@ from edgebert.cli.output import print_json, print_table, thousands
 from edgebert.errors import UsageError
 from edgebert.evaluate import evaluate
 from edgebert.model import DEFAULT_MODEL
+from edgebert.sequence import Text
+from edgebert.tsv import read_tsv
 
 EXAMPLES = """examples:
   edgebert bench out/model.ebm out/model.onnx --tokens 8,32,128
   edgebert bench
   edgebert bench out/* --text "turn the lights off" --threads 2 --json
   edgebert bench out/* --data dev.tsv --plot speed.svg
+  edgebert bench out/* --batch 256 --data dev.tsv
 """
 
 
@@ -81,7 +84,13 @@ def add_parser(subparsers: Any) -> None:
         default=3.0,
         help="time for each length (default: 3)",
     )
-    add("--data", metavar="TSV", type=Path, help="labelled texts to measure accuracy on as well")
+    add(
+        "--data",
+        metavar="TSV",
+        type=Path,
+        help="labelled texts to measure accuracy on as well; with --batch, and neither --tokens "
+        "nor --text, the first of them are what is in a call",
+    )
     add("--plot", metavar="SVG", type=Path, help="draw latency, and with --data size and accuracy")
     add("--json", action="store_true", help="print one JSON document")
 
@@ -96,9 +105,12 @@ def run(args: argparse.Namespace) -> int:
         need_matplotlib()  # now rather than when all is measured
     files = args.files or [DEFAULT_MODEL]
     metrics = [evaluate(file, args.data)["metrics"] for file in files] if args.data else []
+    texts: Sequence[Text] | None = None if args.text is None else [args.text]
+    if args.data and args.batch > 1 and not args.tokens and texts is None:
+        texts = read_tsv(args.data).texts
     with _Bar() as bar:
         document = bench(
-            files, args.tokens, args.text, args.batch, args.threads, args.seconds, bar.update
+            files, args.tokens, texts, args.batch, args.threads, args.seconds, bar.update
         )
     for file, scores in zip(document["files"], metrics, strict=False):  # no data, no scores
         file["metrics"] = scores
@@ -142,12 +154,14 @@ def _print(document: Mapping[str, Any]) -> None:
     print(f"threads: {document['threads']} at most; texts in a call: {document['batch']}")
     metrics = list(files[0].get("metrics", ()))[:1]
     print_table(
-        ("file", "engine", "bytes", "arena", "resident", *metrics),
+        ("file", "engine", "dtype", "bytes", "arena", "resident", "load", *metrics),
         [
             [
                 file["file"],
                 _engine(file),
+                file["dtype"],
                 *(_bytes(file[name]) for name in ("bytes", "arena_bytes", "resident_bytes")),
+                f"{file['load_us'] / 1000:.2f} ms",
                 *(f"{file['metrics'][metric]:.4f}" for metric in metrics),
             ]
             for file in files
@@ -160,7 +174,7 @@ def _print(document: Mapping[str, Any]) -> None:
             for case in zip(*(_of_input(file, name) for file in files), strict=True)
             for file, result in zip(files, case, strict=True)
         ]
-        columns = ("file", "tokens", "p50", "p90", "p99", "min", "texts/s", "tokens/s")
+        columns = ("file", "tokens", "p50", "p90", "p99", "min", "texts/s", "tokens/s", "GMAC/s")
         print_table((*columns, "speed"), rows)
 
 
@@ -169,13 +183,14 @@ def _of_input(file: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
 
 
 def _row(file: Mapping[str, Any], result: Mapping[str, Any]) -> list[str]:
-    times = result["us"]
+    times, tokens = result["us"], result["tokens"]
     return [
         file["file"],
-        str(result["tokens"]),
+        str(tokens) if isinstance(tokens, int) else f"{tokens:.1f} mean",
         *(f"{times[name]:,.1f}" for name in ("p50", "p90", "p99", "min")),
         f"{result['texts_per_second']:,.0f}",
         f"{result['tokens_per_second']:,.0f}",
+        f"{result['linear_macs_per_second'] / 1e9:.1f}",
         f"{result['speed_to_first']:.2f} x",
     ]
 
