@@ -16,6 +16,18 @@ typedef struct eb_encoder {
     void (*head)(const eb_model *model, const void *x, float *logits, float *pooled, void *scratch);
 } eb_encoder;
 
-extern const eb_encoder eb_encoder_f32, eb_encoder_i8;
+extern const eb_encoder eb_encoder_i8;
+#ifndef EB_NO_F32 /* leaves out all that only float32 models need, floats of hash vectors too */
+extern const eb_encoder eb_encoder_f32;
+#endif
+
+/* The encoder for models of a dtype; NULL if this build has none. */
+static inline const eb_encoder *eb_encoder_of(uint32_t dtype) {
+#ifndef EB_NO_F32
+    if (dtype == EB_DTYPE_F32)
+        return &eb_encoder_f32;
+#endif
+    return dtype == EB_DTYPE_F32 ? NULL : &eb_encoder_i8;
+}
 
 #endif

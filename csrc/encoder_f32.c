@@ -3,6 +3,8 @@
 #include "encoder.h"
 #include "model.h"
 
+#ifndef EB_NO_F32
+
 static uint64_t scratch_size(const eb_config *config, uint64_t n) {
     const uint64_t h = config->hidden_size;
     const uint64_t attention = 5 * h * n + EB_ATTENTION_SCRATCH(n, h / config->num_attention_heads);
@@ -74,3 +76,5 @@ static void head(const eb_model *model, const void *x, float *logits, float *poo
 }
 
 const eb_encoder eb_encoder_f32 = {sizeof(float), scratch_size, embed, encode, head};
+
+#endif

@@ -159,13 +159,14 @@ static void embed(const eb_hash *hash, const uint8_t *token, size_t token_size, 
     }
 }
 
-void eb_hash_embed(const eb_hash *hash, const uint8_t *token, size_t token_size, float *vector) {
-    embed(hash, token, token_size, vector, NULL);
-}
-
 void eb_hash_embed_i16(const eb_hash *hash, const uint8_t *token, size_t token_size,
                        int16_t *vector) {
     embed(hash, token, token_size, NULL, vector);
+}
+
+#ifndef EB_NO_F32
+void eb_hash_embed(const eb_hash *hash, const uint8_t *token, size_t token_size, float *vector) {
+    embed(hash, token, token_size, vector, NULL);
 }
 
 void eb_hash_embed_many(const eb_hash *hash, const uint8_t *bytes, const uint32_t *ends,
@@ -175,3 +176,4 @@ void eb_hash_embed_many(const eb_hash *hash, const uint8_t *bytes, const uint32_
         eb_hash_embed(hash, bytes + begin, ends[i] - begin, vectors + i * hash->params.dimension);
     }
 }
+#endif

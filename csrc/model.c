@@ -315,7 +315,9 @@ eb_status eb_model_open(const void *file, size_t file_size, void *memory, size_t
     memset(m, 0, (size_t)layout.hash);
     m->file = header;
     m->kernels = eb_kernels_best();
-    m->encoder = header->config.dtype == EB_DTYPE_F32 ? &eb_encoder_f32 : &eb_encoder_i8;
+    m->encoder = eb_encoder_of(header->config.dtype);
+    if (!m->encoder)
+        return EB_ERROR_UNSUPPORTED;
     status = read_tensors(header, m->tensors);
     if (status == EB_OK)
         status = check_scales(&header->config, m->tensors);

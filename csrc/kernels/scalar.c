@@ -1,8 +1,10 @@
 /* Plain C for any processor. */
 #include "kernels.h"
 
+#ifndef EB_NO_F32
 #define EB_F32_LANES 4
 #include "f32.h"
+#endif
 #include "i8.h"
 #include "hash_scalar.h"
 
@@ -10,8 +12,10 @@ const eb_kernels eb_kernels_scalar = {
     .name = "scalar",
     .hash_poly = eb_hash_poly_scalar,
     .hash_murmur3 = eb_hash_murmur3_scalar,
+#ifndef EB_NO_F32
     .hash_mean = eb_hash_mean_scalar,
     EB_F32_KERNELS,
+#endif
     .gemm_i8 = eb_gemm_i8,
     EB_I8_KERNELS,
 };
