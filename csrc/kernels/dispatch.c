@@ -2,17 +2,30 @@
 #include "kernels.h"
 #include "target.h"
 
+#if EB_AMX
+#include <cpuid.h>
+#endif
+#if EB_ARM64 && defined(__linux__)
+#include <sys/auxv.h>
+#endif
+
 extern const eb_kernels eb_kernels_scalar;
 #if EB_X86
 extern const eb_kernels eb_kernels_avx2;
 extern const eb_kernels eb_kernels_avx512;
 extern const eb_kernels eb_kernels_avx512vnni;
 #endif
+#if EB_AMX
+extern const eb_kernels eb_kernels_amx;
+#endif
 #if EB_ARM64
 extern const eb_kernels eb_kernels_neon;
+#endif
 #if EB_ARM64_DOTPROD
 extern const eb_kernels eb_kernels_neondot;
 #endif
+#if EB_ARM64_I8MM
+extern const eb_kernels eb_kernels_neoni8mm;
 #endif
 
 static int always(void) {
@@ -36,6 +49,49 @@ static int has_avx512vnni(void) {
 }
 #endif
 
+#if EB_AMX
+/* Linux gives a process the memory to save tiles in only if it asks. It then has them for good, and
+ * its signal handlers' stacks must have room for them: it says no if one is too small. */
+static int may_use_tiles(void) {
+    enum { ARCH_PRCTL = 158, REQUEST_PERMISSION = 0x1023, TILE_DATA = 18 };
+    long result = ARCH_PRCTL;
+    __asm__ volatile("syscall"
+                     : "+a"(result)
+                     : "D"((long)REQUEST_PERMISSION), "S"((long)TILE_DATA)
+                     : "rcx", "r11", "memory");
+    return result == 0;
+}
+
+static int has_amx(void) {
+    const unsigned tile = 1u << 24, int8 = 1u << 25;
+    unsigned eax, ebx, ecx, edx;
+    return has_avx512vnni() && __get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) && edx & tile &&
+           edx & int8 && may_use_tiles();
+}
+#endif
+
+/* Reading the processor's own registers of features is a signal on old systems, so that the C
+ * library is asked. Where it is not Linux's, a build with a set is only for processors with it. */
+#if EB_ARM64_DOTPROD
+static int has_neondot(void) {
+#if defined(__linux__)
+    return (getauxval(AT_HWCAP) >> 20 & 1) != 0;
+#else
+    return 1;
+#endif
+}
+#endif
+
+#if EB_ARM64_I8MM
+static int has_neoni8mm(void) {
+#if defined(__linux__)
+    return has_neondot() && (getauxval(AT_HWCAP2) >> 13 & 1) != 0;
+#else
+    return 1;
+#endif
+}
+#endif
+
 static const struct {
     const eb_kernels *kernels;
     int (*is_supported)(void);
@@ -46,12 +102,17 @@ static const struct {
     {&eb_kernels_avx512, has_avx512},
     {&eb_kernels_avx512vnni, has_avx512vnni},
 #endif
+#if EB_AMX
+    {&eb_kernels_amx, has_amx},
+#endif
 #if EB_ARM64
     {&eb_kernels_neon, always},
 #endif
 #if EB_ARM64_DOTPROD
-    /* Such a build is only for processors that have dot products. */
-    {&eb_kernels_neondot, always},
+    {&eb_kernels_neondot, has_neondot},
+#endif
+#if EB_ARM64_I8MM
+    {&eb_kernels_neoni8mm, has_neoni8mm},
 #endif
 };
 

@@ -23,9 +23,10 @@ typedef float eb_vec;
 #endif
 #define EB_VEC(p) (*(eb_vec *)(p))
 
-/* Sums of 8 vectors are under way at a time: as many as two units of a latency of 4 need. */
+/* Sums of 8 vectors are under way at a time: as many as two units of a latency of 4 need. NEON has
+ * registers for 16, so that weights are loaded half as often. */
 #define EB_F32_VECS (EB_BLOCK / EB_F32_LANES)
-#define EB_F32_ROWS (EB_F32_LANES < 4 ? 1 : EB_F32_LANES / 2)
+#define EB_F32_ROWS (EB_F32_LANES < 4 ? 1 : EB_ARM64 && EB_F32_LANES == 4 ? 4 : EB_F32_LANES / 2)
 
 /* e^x, relative error below 3e-7; x is clamped to where e^x is a normal float. */
 static inline float eb_exp(float x) {

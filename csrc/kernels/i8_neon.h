@@ -65,6 +65,9 @@ static void eb_gemm_i8_neon(const int8_t *x, size_t ldx, size_t n, size_t in, co
 }
 
 #if EB_ARM64_DOTPROD
+#if !defined(__ARM_FEATURE_DOTPROD)
+EB_ARM64_TARGET_BEGIN("+dotprod")
+#endif
 #define EB_NEONDOT_ROWS 4
 
 /* Adds the products of the inputs in one lane of each row and 4 inputs' weights. */
@@ -116,4 +119,91 @@ static void eb_gemm_i8_neondot(const int8_t *x, size_t ldx, size_t n, size_t in,
             eb_tile_neondot(x + i * ldx, ldx, 1, in, w, acc + i * ld, ld);
     }
 }
+#if !defined(__ARM_FEATURE_DOTPROD)
+EB_TARGET_END
+#endif
+#endif
+
+#if EB_ARM64_I8MM
+#if !defined(__ARM_FEATURE_MATMUL_INT8)
+EB_ARM64_TARGET_BEGIN("+dotprod+i8mm")
+#endif
+#define EB_I8MM_PAIRS 3 /* of rows */
+
+/* The inputs k to k + 7 of two rows; those behind the end are zeros. */
+static EB_ALWAYS_INLINE int8x16_t eb_pair_i8mm(const int8_t *x, size_t ldx, size_t count) {
+    int8_t inputs[16] = {0};
+    memcpy(inputs, x, count);
+    memcpy(inputs + 8, x + ldx, count);
+    return vld1q_s8(inputs);
+}
+
+/* Adds 4 columns' products for the rows' 8 inputs, of which first and second are 4 each. */
+static EB_ALWAYS_INLINE void eb_add_i8mm(int32x4_t (*sum)[2 * EB_I8_VECS], size_t pairs,
+                                         const int8x16_t *inputs, size_t v, int32x4_t first,
+                                         int32x4_t second) {
+    const int8x16_t low = vreinterpretq_s8_s32(vzip1q_s32(first, second));
+    const int8x16_t high = vreinterpretq_s8_s32(vzip2q_s32(first, second));
+    for (size_t p = 0; p < pairs; p++) {
+        sum[p][2 * v] = vmmlaq_s32(sum[p][2 * v], inputs[p], low);
+        sum[p][2 * v + 1] = vmmlaq_s32(sum[p][2 * v + 1], inputs[p], high);
+    }
+}
+
+/* acc[2 * pairs, EB_BLOCK] = x[2 * pairs, in] w, with the instruction that multiplies 2 rows and 2
+ * columns of 8. A vector of sums is two columns of a row, then those of the next row. */
+static EB_ALWAYS_INLINE void eb_tile_i8mm(const int8_t *x, size_t ldx, size_t pairs, size_t in,
+                                          const int8_t *w, int32_t *acc, size_t ld) {
+    int32x4_t sum[EB_I8MM_PAIRS][2 * EB_I8_VECS];
+    int8x16_t inputs[EB_I8MM_PAIRS];
+    size_t k = 0;
+    for (size_t p = 0; p < pairs; p++)
+        for (size_t v = 0; v < 2 * EB_I8_VECS; v++)
+            sum[p][v] = vdupq_n_s32(0);
+    for (; k + 8 <= in; k += 8, w += 8 * EB_BLOCK) {
+        for (size_t p = 0; p < pairs; p++)
+            inputs[p] = eb_pair_i8mm(x + 2 * p * ldx + k, ldx, 8);
+        for (size_t v = 0; v < EB_I8_VECS; v++)
+            eb_add_i8mm(sum, pairs, inputs, v, vreinterpretq_s32_s8(vld1q_s8(w + 16 * v)),
+                        vreinterpretq_s32_s8(vld1q_s8(w + 4 * EB_BLOCK + 16 * v)));
+    }
+    if (k < in) {
+        for (size_t p = 0; p < pairs; p++)
+            inputs[p] = eb_pair_i8mm(x + 2 * p * ldx + k, ldx, 4);
+        for (size_t v = 0; v < EB_I8_VECS; v++)
+            eb_add_i8mm(sum, pairs, inputs, v, vreinterpretq_s32_s8(vld1q_s8(w + 16 * v)),
+                        vdupq_n_s32(0));
+    }
+    for (size_t p = 0; p < pairs; p++)
+        for (size_t v = 0; v < EB_I8_VECS; v++) {
+            const int64x2_t left = vreinterpretq_s64_s32(sum[p][2 * v]);
+            const int64x2_t right = vreinterpretq_s64_s32(sum[p][2 * v + 1]);
+            int32_t *out = acc + 2 * p * ld + 4 * v;
+            vst1q_s32(out, vreinterpretq_s32_s64(vzip1q_s64(left, right)));
+            vst1q_s32(out + ld, vreinterpretq_s32_s64(vzip2q_s64(left, right)));
+        }
+}
+
+/* A row without a pair is left to dot products, which need no zeros beside it. */
+static void eb_gemm_i8_i8mm(const int8_t *x, size_t ldx, size_t n, size_t in, const int8_t *w,
+                            size_t blocks, int32_t *acc, size_t ld) {
+    for (size_t rows; n > 1; n -= rows, x += rows * ldx, acc += rows * ld) {
+        rows = n >= 6 && n != 8 ? 6 : n >= 4 ? 4 : 2;
+        for (size_t b = 0; b < blocks; b++) {
+            const int8_t *block = w + b * in * EB_BLOCK;
+            int32_t *out = acc + b * EB_BLOCK;
+            if (rows == 6)
+                eb_tile_i8mm(x, ldx, 3, in, block, out, ld);
+            else if (rows == 4)
+                eb_tile_i8mm(x, ldx, 2, in, block, out, ld);
+            else
+                eb_tile_i8mm(x, ldx, 1, in, block, out, ld);
+        }
+    }
+    if (n > 0)
+        eb_gemm_i8_neondot(x, ldx, 1, in, w, blocks, acc, ld);
+}
+#if !defined(__ARM_FEATURE_MATMUL_INT8)
+EB_TARGET_END
+#endif
 #endif

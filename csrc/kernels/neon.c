@@ -1,4 +1,5 @@
-/* NEON for 64-bit Arm, where every processor has it, and NEON with dot products. */
+/* NEON for 64-bit Arm, where every processor has it, and NEON with dot products and
+ * with matrix products of int8. */
 #include "kernels.h"
 #include "target.h"
 
@@ -27,6 +28,14 @@ const eb_kernels eb_kernels_neondot = {
     .name = "neondot",
     EB_NEON_KERNELS,
     .gemm_i8 = eb_gemm_i8_neondot,
+};
+#endif
+
+#if EB_ARM64_I8MM
+const eb_kernels eb_kernels_neoni8mm = {
+    .name = "neoni8mm",
+    EB_NEON_KERNELS,
+    .gemm_i8 = eb_gemm_i8_i8mm,
 };
 #endif
 #endif

@@ -34,12 +34,37 @@
 #define EB_ARM64 0
 #endif
 
-/* NEON's dot products are a matter of the build: -march=armv8.2-a+dotprod, and always on where all
- * processors have them. To ask at run time takes the system's help, and the library needs none. */
-#if EB_ARM64 && defined(__ARM_FEATURE_DOTPROD)
+/* Compilers that know an extension; dispatch.c asks the system whether the processor has it. */
+#if EB_X86 && defined(__x86_64__) && defined(__linux__) &&                                         \
+    (defined(__clang__) ? __clang_major__ >= 12 : __GNUC__ >= 11)
+#define EB_AMX 1
+#else
+#define EB_AMX 0
+#endif
+
+/* NEON's dot products and matrix products of int8, where compilers can switch them on for some
+ * functions or the build has them on. */
+#if defined(__linux__) && (defined(__clang__) ? __clang_major__ >= 16 : __GNUC__ >= 10)
+#define EB_ARM64_TARGETS EB_ARM64
+#else
+#define EB_ARM64_TARGETS 0
+#endif
+#if EB_ARM64_TARGETS || (EB_ARM64 && defined(__ARM_FEATURE_DOTPROD))
 #define EB_ARM64_DOTPROD 1
 #else
 #define EB_ARM64_DOTPROD 0
+#endif
+#if EB_ARM64_TARGETS || (EB_ARM64_DOTPROD && defined(__ARM_FEATURE_MATMUL_INT8))
+#define EB_ARM64_I8MM 1
+#else
+#define EB_ARM64_I8MM 0
+#endif
+
+/* GCC wants the architecture that its intrinsics for an extension name. */
+#if defined(__clang__) || (EB_ARM64 && __ARM_ARCH > 8)
+#define EB_ARM64_TARGET_BEGIN(set) EB_TARGET_BEGIN(set)
+#else
+#define EB_ARM64_TARGET_BEGIN(set) EB_TARGET_BEGIN("arch=armv8.2-a" set)
 #endif
 
 #endif

@@ -13,10 +13,11 @@ fail() {
     exit 1
 }
 
-# What it takes from elsewhere: six functions, and what compilers call or add unasked.
+# What it takes from elsewhere: six functions, what compilers call or add unasked, and which sets
+# a 64-bit Arm processor has, which Linux's C library alone can say.
 allowed='mem(cpy|move|set|cmp)|strlen|sqrtf'
 runtime='__(mem[a-z]+|stack)_chk(_fail)?|__cpu_(model|indicator_init)|__[a-z]+[ds][ifc][234]'
-runtime="$runtime|__cpu_features2|__aeabi_[a-z0-9_]+|_GLOBAL_OFFSET_TABLE_"
+runtime="$runtime|getauxval|__cpu_features2|__aeabi_[a-z0-9_]+|_GLOBAL_OFFSET_TABLE_"
 needed=$("$nm" -u "$library" | grep -vE "^ *[Uw] ($allowed|$runtime)\$" || true)
 [ -z "$needed" ] || fail "needs more than it says" "$needed"
 

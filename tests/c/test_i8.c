@@ -2,6 +2,7 @@
  * Arguments, in pairs: a model such as tests/data/small_i8.ebm, its answers in tests/golden/i8.txt.
  */
 #include "allocate.h"
+#include "amx_emulation.h"
 #include "avx512_simde.h"
 #include "check.h"
 #include "kernels/i8.h"
@@ -141,6 +142,7 @@ static void test_kernels(const eb_kernels *k) {
         for (size_t in = 4; in <= 80; in += 4)
             test_gemm(k, n, in, 1 + (n + in) % 4);
     test_gemm(k, 8, 4096, 2);
+    test_gemm(k, 37, 132, 9);
     for (size_t count = 1; count <= 70; count++) {
         test_rows(k, count);
         test_softmax(k, count);
@@ -227,6 +229,7 @@ int main(int argc, char **argv) {
 #else
     puts("skipped: the AVX-512 kernels on any processor need SIMDe (libsimde-dev), little-endian");
 #endif
+    test_kernels(&amx_emulated);
     for (int i = 1; i + 1 < argc; i += 2)
         test_golden(argv[i], argv[i + 1]);
     CHECK(argc >= 3, "two files are given");
