@@ -1,9 +1,11 @@
 """Runs every benchmark of this folder with its defaults."""
 
+from benchmarks import gemm, peers, startup, tokenizers
 from benchmarks import hash as hash_embedding
-from benchmarks import peers, startup, tokenizers
 
 hash_embedding.main([])
+print()
+gemm.main()
 print()
 tokenizers.main([])
 print()

@@ -12,24 +12,13 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from benchmarks.machine import describe
+from benchmarks.machine import build_c, describe
 from edgebert.config import HASH_FAMILIES, HashParams
 from edgebert.hash import HashEmbedding
 from edgebert.hash_reference import hash_embed
 
 REPO = Path(__file__).resolve().parent.parent
 WORDS = REPO / "tests" / "data" / "sst2_dev_head.tsv"
-
-
-def build_c(folder: Path) -> Path:
-    """Compile hash_kernels.c with the library's hash, optimised as in the wheel."""
-    csrc = REPO / "csrc"
-    sources = [REPO / "benchmarks" / "hash_kernels.c", csrc / "hash.c", *csrc.glob("kernels/*.c")]
-    program = folder / "hash_kernels"
-    flags = (csrc / "CFLAGS").read_text().split()
-    includes = [f"-I{csrc}", f"-I{csrc / 'include'}"]
-    subprocess.run(["cc", *flags, *includes, *sources, "-lm", "-o", program], check=True)
-    return program
 
 
 def time_c(
@@ -89,7 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         f"{len(tokens)} words of {options.file.name}, {mean:.1f} bytes on average; one thread in C"
     )
     with tempfile.TemporaryDirectory() as folder:
-        program = build_c(Path(folder))
+        program = build_c("hash_kernels", Path(folder))
         for family in HASH_FAMILIES:
             params = HashParams(family, options.dimension, options.max_ngram)
             print(f"\n{family}, d = {params.dimension}, N = {params.max_ngram}: ns per token")

@@ -1,31 +1,29 @@
-"""The C library against other runtimes of the same encoder, on one thread, one text at a time.
+"""The C library against other runtimes of the same encoder, on one thread.
 
 python -m benchmarks.peers [--tokens 8,32,128] [--seconds 5] [--data dev.tsv] [FILE.ebm ...]
 
 Token strings in, logits out. The others start at the tokens' vectors, so the C library hashes for
 all of them, within the time that is measured. After that text in, label out, against Hugging Face's
 tokenizer and ONNX Runtime; there the other side looks vectors up in a table, as it would at home.
-All take turns within one run (edgebert/bench.py); figures are medians.
+With --data also a batch of its texts (batches.py), and accuracy. All take turns within one run
+(edgebert/bench.py); figures are medians.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
-import io
-import logging
 import os
 import tempfile
-import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from benchmarks.batches import compare_batches, logits
 from benchmarks.machine import describe
-from benchmarks.runtimes import RUNTIMES, Encoder, Inputs, Job
+from benchmarks.runtimes import RUNTIMES, Encoder, Inputs, Job, quiet
 from edgebert._native import ffi
 from edgebert.bench import WORDS, made_text, take_turns
 from edgebert.engines import Engine, open_engine
@@ -46,6 +44,7 @@ CALIBRATION = REPO / "tests" / "data" / "sst2_dev_head.tsv"
 PACKAGES = ("onnxruntime", "openvino", "ai-edge-litert", "torch", "tokenizers")
 QUANTISED = ("ONNX Runtime, dynamic", "ONNX Runtime, static QDQ")
 NUM_WORDS = 16  # of the text that goes from end to end
+NUM_TEXTS = 256  # of a batch
 
 
 class Front:
@@ -53,16 +52,16 @@ class Front:
 
     def __init__(self, spec: ModelSpec) -> None:
         self._tokenizer = Tokenizer(spec.tokenizer)
-        self._hash = HashEmbedding(spec.config.hash)
+        self.hash = HashEmbedding(spec.config.hash)
         self._limit = spec.config.max_position_embeddings
 
-    def sequences(self, text: str) -> Sequences:
-        """The text's tokens."""
-        return from_texts(self._tokenizer, [text], self._limit)
+    def sequences(self, *texts: str) -> Sequences:
+        """The texts' tokens."""
+        return from_texts(self._tokenizer, texts, self._limit)
 
     def vectors(self, sequences: Sequences) -> np.ndarray:
         """The hash vectors of the first sequence, float32 [1, n, hidden_size]."""
-        return self._hash.embed(sequences.bytes[0], sequences.ends[0])[None]
+        return self.hash.embed(sequences.bytes[0], sequences.ends[0])[None]
 
     def inputs(self, sequences: Sequences) -> Inputs:
         """All that the encoders take."""
@@ -77,20 +76,6 @@ def encoder_inputs(vectors: np.ndarray, types: np.ndarray) -> Inputs:
         "attention_mask": np.ones_like(type_ids),
         "token_type_ids": type_ids,
     }
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Without the reports and the advice of converters."""
-    log = io.StringIO()
-    with (
-        warnings.catch_warnings(),
-        contextlib.redirect_stdout(log),
-        contextlib.redirect_stderr(log),
-    ):
-        warnings.simplefilter("ignore")
-        logging.disable(logging.WARNING)
-        yield
 
 
 def build(job: Job) -> tuple[dict[str, Encoder], list[str]]:
@@ -128,11 +113,6 @@ def compare(
             f"  {label:<34}{median:9.1f}{best_f32 / median:12.2f} x{best / median:8.2f} x"
             f"{difference:13.4f}"
         )
-
-
-def logits(engine: Engine, sequences: Sequences) -> np.ndarray:
-    """An engine of ours."""
-    return engine.run(sequences)[0]
 
 
 def hash_and(encode: Encoder, front: Front, sequences: Sequences) -> Callable[[], np.ndarray]:
@@ -236,6 +216,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
             tokens_to_logits(engines, front, encoders, job, options.seconds)
         text_to_label(engines, encoders, spec, options.seconds)
         if options.data:
+            texts = [str(text) for text in read_tsv(options.data).texts[:NUM_TEXTS]]
+            sequences = front.sequences(*texts)
+            print(f"\nthe first {len(texts)} texts of {options.data.name}, in one call")
+            compare_batches(engines, sequences, front.hash, job, 5 * options.seconds)
             dynamic = ("ONNX Runtime", *QUANTISED)  # in their shapes
             ways = {name: partial(logits, engine) for name, engine in engines.items()}
             ways |= {

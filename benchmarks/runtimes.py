@@ -1,11 +1,15 @@
 """Other runtimes of the same encoder, each with the settings that were its fastest.
 
-They start at the tokens' vectors and end at the logits, on one thread, one text at a time. A
-builder raises ImportError where its runtime is not installed.
+They start at the tokens' vectors and end at the logits, on one thread. A builder raises
+ImportError where its runtime is not installed.
 """
 
 from __future__ import annotations
 
+import contextlib
+import io
+import logging
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +20,9 @@ import numpy as np
 from edgebert.export.spec import ModelSpec
 
 Inputs = dict[str, np.ndarray]
-"""The inputs of an .onnx file of ours (docs/format.md), for one text."""
+"""The inputs of an .onnx file of ours (docs/format.md)."""
 Encoder = Callable[[Inputs], np.ndarray]
-"""From inputs to logits, float32 [1, num_labels]."""
+"""From inputs to logits, float32 [texts, num_labels]."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,7 @@ class Job:
         folder: a place for files.
         tokens: how many there will be; most runtimes are faster if they know.
         calibration: inputs to calibrate static quantisation with.
+        texts: how many there will be in a call.
     """
 
     spec: ModelSpec
@@ -38,6 +43,21 @@ class Job:
     folder: Path
     tokens: int
     calibration: Sequence[Inputs]
+    texts: int = 1
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Without the reports and the advice of converters."""
+    log = io.StringIO()
+    with (
+        warnings.catch_warnings(),
+        contextlib.redirect_stdout(log),
+        contextlib.redirect_stderr(log),
+    ):
+        warnings.simplefilter("ignore")
+        logging.disable(logging.WARNING)
+        yield
 
 
 def onnxruntime_f32(job: Job) -> Encoder:
@@ -124,7 +144,7 @@ def litert_dynamic_int8(job: Job) -> Encoder:
     """The same with int8 weights; the scales of activations are found as it runs."""
     from ai_edge_quantizer import quantizer, recipe
 
-    path = job.folder / "dynamic.tflite"
+    path = job.folder / f"dynamic-{job.texts}x{job.tokens}.tflite"
     quantiser = quantizer.Quantizer(str(_litert_file(job)), recipe.dynamic_wi8_afp32())
     quantiser.quantize().export_model(str(path), overwrite=True)
     return _litert(path, job)
@@ -146,28 +166,37 @@ def torch_jit(job: Job) -> Encoder:
 
 
 class Runtime(NamedTuple):
-    """A way to run the encoder: the type of its weights, and its builder."""
+    """A way to run the encoder.
+
+    Attributes:
+        dtype: the type of its weights.
+        build: its builder.
+        any_shape: whether what is built takes other numbers of texts and tokens than the job's.
+        step: built for each length that is a multiple of this. LiteRT takes 5 s to convert one.
+    """
 
     dtype: str
     build: Callable[[Job], Encoder]
+    any_shape: bool = False
+    step: int = 1
 
 
 RUNTIMES = {
-    "ONNX Runtime": Runtime("f32", onnxruntime_f32),
-    "ONNX Runtime, dynamic": Runtime("int8", onnxruntime_dynamic_int8),
-    "ONNX Runtime, static QDQ": Runtime("int8", onnxruntime_static_int8),
+    "ONNX Runtime": Runtime("f32", onnxruntime_f32, any_shape=True),
+    "ONNX Runtime, dynamic": Runtime("int8", onnxruntime_dynamic_int8, any_shape=True),
+    "ONNX Runtime, static QDQ": Runtime("int8", onnxruntime_static_int8, any_shape=True),
     "OpenVINO": Runtime("f32", openvino_f32),
     "OpenVINO, its default": Runtime("auto", openvino_default),
-    "LiteRT": Runtime("f32", litert_f32),
-    "LiteRT, dynamic": Runtime("int8", litert_dynamic_int8),
-    "torch": Runtime("f32", torch_eager),
+    "LiteRT": Runtime("f32", litert_f32, step=4),
+    "LiteRT, dynamic": Runtime("int8", litert_dynamic_int8, step=4),
+    "torch": Runtime("f32", torch_eager, any_shape=True),
     "torch.jit": Runtime("f32", torch_jit),
 }
 
 
 def _shapes(job: Job) -> dict[str, list[int]]:
     """The inputs' shapes, in the order in which PyTorch takes them."""
-    tokens = [1, job.tokens]
+    tokens = [job.texts, job.tokens]
     return {
         "inputs_embeds": [*tokens, job.spec.config.hidden_size],
         "attention_mask": tokens,
@@ -243,7 +272,7 @@ def _openvino(job: Job, properties: dict[str, Any]) -> Encoder:
 
 
 def _litert_file(job: Job) -> Path:
-    path = job.folder / f"{job.tokens}.tflite"
+    path = job.folder / f"{job.texts}x{job.tokens}.tflite"
     if not path.exists():
         import litert_torch
 
