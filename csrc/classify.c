@@ -7,7 +7,6 @@ typedef struct run {
     const eb_model *model;
     uint8_t *x;       /* [capacity, hidden_size] of the encoder's type */
     uint8_t *scratch; /* the encoder's */
-    uint8_t *types;   /* [capacity] */
     uint32_t count;
 } run;
 
@@ -17,9 +16,8 @@ static uint64_t states_size(const eb_model *model, uint64_t num_tokens) {
 }
 
 static uint64_t arena_size(const eb_model *model, uint64_t num_tokens) {
-    return eb_align(states_size(model, num_tokens) +
-                    eb_align(model->encoder->scratch(eb_model_config(model), num_tokens)) +
-                    num_tokens);
+    return states_size(model, num_tokens) +
+           eb_align(model->encoder->scratch(eb_model_config(model), num_tokens));
 }
 
 eb_status eb_arena_size(const eb_model *model, uint32_t num_tokens, size_t *bytes) {
@@ -49,23 +47,21 @@ static uint32_t tokens_that_fit(const eb_model *model, size_t bytes) {
 }
 
 static run start(const eb_model *model, void *arena, uint32_t capacity) {
-    run r = {model, arena, NULL, NULL, 0};
+    run r = {model, arena, NULL, 0};
     r.scratch = r.x + (size_t)states_size(model, capacity);
-    r.types =
-        r.scratch + (size_t)eb_align(model->encoder->scratch(eb_model_config(model), capacity));
     return r;
 }
 
 static void push(run *r, const uint8_t *token, size_t size, uint8_t type) {
     const eb_encoder *encoder = r->model->encoder;
     const size_t row = eb_model_config(r->model)->hidden_size * encoder->element_size;
-    encoder->embed(r->model->hash, token, size, r->x + r->count * row);
-    r->types[r->count++] = type;
+    encoder->embed(r->model, token, size, r->count, type, r->x + r->count * row, r->scratch);
+    r->count++;
 }
 
 static void finish(run *r, float *logits, float *pooled) {
     const eb_encoder *encoder = r->model->encoder;
-    encoder->encode(r->model, r->types, r->count, r->x, r->scratch);
+    encoder->encode(r->model, r->count, r->x, r->scratch);
     encoder->head(r->model, r->x, logits, pooled, r->scratch);
 }
 

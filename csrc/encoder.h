@@ -8,10 +8,11 @@ typedef struct eb_encoder {
     size_t element_size; /* bytes of an element of a hidden state */
     /* Bytes of scratch memory for n tokens. */
     uint64_t (*scratch)(const eb_config *config, uint64_t n);
-    /* row[hidden_size] = the hash vector of a token. */
-    void (*embed)(const eb_hash *hash, const uint8_t *token, size_t token_size, void *row);
-    /* x[n, hidden_size] = the last hidden states, from the hash vectors in x. */
-    void (*encode)(const eb_model *model, const uint8_t *types, size_t n, void *x, void *scratch);
+    /* x[hidden_size] = the first hidden state of a token. */
+    void (*embed)(const eb_model *model, const uint8_t *token, size_t token_size, size_t position,
+                  size_t type, void *x, void *scratch);
+    /* x[n, hidden_size] = the last hidden states, from the first in x. */
+    void (*encode)(const eb_model *model, size_t n, void *x, void *scratch);
     /* logits[num_labels] and, unless NULL, pooled[hidden_size] from the first hidden state. */
     void (*head)(const eb_model *model, const void *x, float *logits, float *pooled, void *scratch);
 } eb_encoder;

@@ -12,19 +12,20 @@ static uint64_t scratch_size(const eb_config *config, uint64_t n) {
     return (attention > feed_forward ? attention : feed_forward) * sizeof(float);
 }
 
-static void add_positions(const eb_model *model, const uint8_t *types, size_t n, float *x) {
+static void embed(const eb_model *model, const uint8_t *token, size_t token_size, size_t position,
+                  size_t type, void *x, void *scratch) {
     const eb_config *config = eb_model_config(model);
     const size_t h = config->hidden_size;
     const float *positions = eb_tensor_of(model, 0, EB_POSITION_EMBEDDINGS);
-    const float *type_rows = eb_tensor_of(model, 0, EB_TOKEN_TYPE_EMBEDDINGS);
-    for (size_t i = 0; i < n; i++) {
-        const float *type = type_rows + types[i] * h;
-        for (size_t c = 0; c < h; c++)
-            x[i * h + c] += positions[i * h + c] + type[c];
-    }
-    model->kernels->layer_norm_f32(x, NULL, n, h, eb_tensor_of(model, 0, EB_EMBEDDINGS_NORM_WEIGHT),
-                                   eb_tensor_of(model, 0, EB_EMBEDDINGS_NORM_BIAS),
-                                   config->layer_norm_eps, x);
+    const float *types = eb_tensor_of(model, 0, EB_TOKEN_TYPE_EMBEDDINGS);
+    float *row = x;
+    (void)scratch;
+    eb_hash_embed(model->hash, token, token_size, row);
+    for (size_t c = 0; c < h; c++)
+        row[c] += positions[position * h + c] + types[type * h + c];
+    model->kernels->layer_norm_f32(
+        row, NULL, 1, h, eb_tensor_of(model, 0, EB_EMBEDDINGS_NORM_WEIGHT),
+        eb_tensor_of(model, 0, EB_EMBEDDINGS_NORM_BIAS), config->layer_norm_eps, row);
 }
 
 static void encode_layer(const eb_model *model, size_t layer, size_t n, float *x, float *scratch) {
@@ -52,12 +53,7 @@ static void encode_layer(const eb_model *model, size_t layer, size_t n, float *x
 #undef W
 }
 
-static void embed(const eb_hash *hash, const uint8_t *token, size_t token_size, void *row) {
-    eb_hash_embed(hash, token, token_size, row);
-}
-
-static void encode(const eb_model *model, const uint8_t *types, size_t n, void *x, void *scratch) {
-    add_positions(model, types, n, x);
+static void encode(const eb_model *model, size_t n, void *x, void *scratch) {
     for (size_t layer = 0; layer < eb_model_config(model)->num_hidden_layers; layer++)
         encode_layer(model, layer, n, x, scratch);
 }

@@ -9,28 +9,47 @@
 
 #include <string.h>
 
-#define ROWS 8 /* tokens at a time */
+/* Tokens, and columns of a linear layer's outputs, that are taken at a time. Fewer need less memory
+ * and more time; the results are the same. */
+#ifndef EB_ROWS
+#define EB_ROWS 8
+#endif
+#ifndef EB_COLUMNS
+#define EB_COLUMNS 256
+#endif
+#if EB_ROWS % 4 || EB_COLUMNS % EB_BLOCK
+#error "EB_ROWS must be a multiple of 4, EB_COLUMNS of 16"
+#endif
 
 /* Where the parts of the scratch memory lie. */
 typedef struct parts {
+    int32_t *sums;  /* what a matrix product gives: of rows of outputs, or of scores */
+    int16_t *rows;  /* [EB_ROWS, hidden_size]: what a LayerNorm takes */
+    int8_t *narrow; /* [EB_ROWS, hidden_size]: queries, contexts */
+    int8_t *wide;   /* [EB_ROWS, widest]: keys and values, softmax, intermediate */
+    int8_t *block;  /* [longest in, 16]: four-bit weights unpacked */
     int8_t *keys;   /* each head's, as a matrix of weights: [n / 16][d / 4][16][4] */
     int8_t *values; /* each head's, as a matrix of weights: [d / 16][n / 4][16][4] */
-    int32_t *sums;  /* [ROWS, widest]: what a matrix product gives */
-    int32_t *row;   /* [hidden_size] */
-    int8_t *narrow; /* [ROWS, hidden_size]: inputs of matrix products */
-    int8_t *wide;   /* [ROWS, widest]: queries, softmax, intermediate */
-    int8_t *block;  /* [longest in, 16]: four-bit weights unpacked */
 } parts;
 
 static uint64_t most(uint64_t a, uint64_t b) {
     return a > b ? a : b;
 }
 
-/* The longest row of a matrix product: queries, keys and values, scores or intermediate. */
-static uint64_t widest(const eb_config *config, uint64_t n) {
-    const uint64_t labels = EB_ROUND_UP((uint64_t)config->num_labels);
-    return most(most(2 * (uint64_t)config->hidden_size, labels),
-                most(EB_ROUND_UP(n), config->intermediate_size));
+/* Sums at a time; of rows of scores and contexts there are at least one. */
+static uint64_t num_sums(const eb_config *config, uint64_t n) {
+    return most(EB_ROWS * EB_COLUMNS, most(EB_ROUND_UP(n), config->hidden_size));
+}
+
+/* Queries at a time. */
+static size_t num_queries(const eb_config *config, uint64_t n) {
+    const uint64_t fit = num_sums(config, n) / most(EB_ROUND_UP(n), config->hidden_size);
+    return fit < EB_ROWS ? (size_t)fit : EB_ROWS;
+}
+
+static uint64_t wide_size(const eb_config *config, uint64_t n) {
+    const uint64_t widest = most(2 * (uint64_t)config->hidden_size, config->intermediate_size);
+    return most(EB_ROWS * widest, num_queries(config, n) * EB_ROUND_UP(n));
 }
 
 /* Bytes for a block of four-bit weights, 0 for int8 models. */
@@ -41,95 +60,155 @@ static uint64_t block_size(const eb_config *config) {
 }
 
 static uint64_t scratch_size(const eb_config *config, uint64_t n) {
-    const uint64_t h = config->hidden_size, w = widest(config, n);
-    return 2 * h * EB_ROUND_UP(n) + ROWS * w * sizeof(int32_t) + h * sizeof(int32_t) + ROWS * h +
-           ROWS * w + block_size(config);
+    const uint64_t h = config->hidden_size;
+    return num_sums(config, n) * sizeof(int32_t) + EB_ROWS * h * (sizeof(int16_t) + 1) +
+           wide_size(config, n) + block_size(config) + 2 * h * EB_ROUND_UP(n);
 }
 
 static parts lay_out(const eb_config *config, size_t n, void *scratch) {
-    const size_t h = config->hidden_size, w = (size_t)widest(config, n);
+    const size_t h = config->hidden_size;
     parts p;
     p.sums = scratch;
-    p.row = p.sums + ROWS * w;
-    p.keys = (int8_t *)(p.row + h);
+    p.rows = (int16_t *)(p.sums + num_sums(config, n));
+    p.narrow = (int8_t *)(p.rows + EB_ROWS * h);
+    p.wide = p.narrow + EB_ROWS * h;
+    p.block = p.wide + wide_size(config, n);
+    p.keys = p.block + block_size(config);
     p.values = p.keys + h * EB_ROUND_UP(n);
-    p.narrow = p.values + h * EB_ROUND_UP(n);
-    p.wide = p.narrow + ROWS * h;
-    p.block = p.wide + ROWS * w;
     return p;
 }
 
-static void embed(const eb_hash *hash, const uint8_t *token, size_t token_size, void *row) {
-    eb_hash_embed_i16(hash, token, token_size, row);
-}
-
-static void add_positions(const eb_model *model, const uint8_t *types, size_t n, int16_t *x,
-                          int32_t *row) {
+static void embed(const eb_model *model, const uint8_t *token, size_t token_size, size_t position,
+                  size_t type, void *x, void *scratch) {
     const size_t h = eb_model_config(model)->hidden_size;
-    const int8_t *positions = eb_tensor_of(model, 0, EB_POSITION_EMBEDDINGS);
-    const int16_t *type_rows = eb_tensor_of(model, 0, EB_TOKEN_TYPE_EMBEDDINGS);
     const eb_model_scales *scales = eb_tensor_of(model, 0, EB_MODEL_SCALES);
-    for (size_t i = 0; i < n; i++, x += h, positions += h) {
-        const int16_t *type = type_rows + types[i] * h;
-        for (size_t c = 0; c < h; c++)
-            row[c] = x[c] + ((positions[c] * scales->position_multiplier + 8) >> 4) + type[c];
-        model->kernels->layer_norm_i16(row, h, eb_tensor_of(model, 0, EB_EMBEDDINGS_NORM_WEIGHT),
-                                       eb_tensor_of(model, 0, EB_EMBEDDINGS_NORM_BIAS),
-                                       &scales->embeddings_norm, x);
+    const int8_t *positions = eb_tensor_of(model, 0, EB_POSITION_EMBEDDINGS);
+    const int16_t *types = eb_tensor_of(model, 0, EB_TOKEN_TYPE_EMBEDDINGS);
+    int16_t *row = scratch;
+    eb_hash_embed_i16(model->hash, token, token_size, row);
+    for (size_t c = 0; c < h; c++) {
+        const int32_t offset =
+            eb_round_shift(positions[position * h + c] * scales->position_multiplier, 7);
+        row[c] = (int16_t)eb_clip_i16(row[c] + offset + types[type * h + c]);
     }
+    model->kernels->layer_norm_i8(row, h, eb_tensor_of(model, 0, EB_EMBEDDINGS_NORM_WEIGHT),
+                                  eb_tensor_of(model, 0, EB_EMBEDDINGS_NORM_BIAS),
+                                  &scales->embeddings_norm, x);
 }
 
-/* Stores a token's key and value, h columns each, in the layout of weights. */
-static void store_key_value(const parts *p, const int8_t *key_value, size_t i, size_t n, size_t h,
-                            size_t d) {
-    const size_t columns = EB_ROUND_UP(n);
-    for (size_t c = 0; c < h; c += EB_BLOCK) {
-        const size_t head = c / d * d * columns, at = c % d;
-        int8_t *keys = p->keys + head + (i / EB_BLOCK * d + at) * EB_BLOCK + i % EB_BLOCK * 4;
-        int8_t *values = p->values + head + at * columns + i / 4 * 4 * EB_BLOCK + i % 4;
-        for (size_t j = 0; j < EB_BLOCK; j++) {
-            keys[j / 4 * 4 * EB_BLOCK + j % 4] = key_value[c + j];
-            values[j * 4] = key_value[h + c + j];
-        }
-    }
-}
+/* A linear layer of a model. */
+typedef struct linear {
+    size_t in;
+    const void *weights;
+    eb_rescaling rescaling;
+} linear;
 
 #define W(role) eb_tensor_of(model, layer, EB_##role)
+#define LINEAR(name, in, shift)                                                                    \
+    {                                                                                              \
+        in, W(name##_WEIGHT), {                                                                    \
+            W(name##_BIAS), W(name##_MULTIPLIER), shift                                            \
+        }                                                                                          \
+    }
 
-/* sums[rows, 16 blocks] = x[rows, in] times some blocks of a matrix. */
+/* sums[rows, columns] = x[rows, in] times columns of a matrix from `first`, all in blocks. */
 static void product(const eb_model *model, const parts *p, const int8_t *x, size_t rows, size_t in,
-                    const void *matrix, size_t first_block, size_t blocks) {
+                    const void *matrix, size_t first, size_t columns) {
     const eb_kernels *k = model->kernels;
+    const size_t blocks = columns / EB_BLOCK;
     if (eb_model_config(model)->dtype == EB_DTYPE_I8) {
-        const int8_t *weights = (const int8_t *)matrix + first_block * in * EB_BLOCK;
-        k->gemm_i8(x, in, rows, in, weights, blocks, p->sums, blocks * EB_BLOCK);
+        k->gemm_i8(x, in, rows, in, (const int8_t *)matrix + first * in, blocks, p->sums, columns);
         return;
     }
     const size_t size = EB_I4_SIZE(in, EB_BLOCK);
-    const uint8_t *packed = (const uint8_t *)matrix + first_block * size;
+    const uint8_t *packed = (const uint8_t *)matrix + first / EB_BLOCK * size;
+    if (k->gemm_i4) {
+        k->gemm_i4(x, in, rows, in, packed, blocks, p->sums, columns);
+        return;
+    }
     for (size_t b = 0; b < blocks; b++) {
         k->unpack_i4(packed + b * size, in, p->block);
-        k->gemm_i8(x, in, rows, in, p->block, 1, p->sums + b * EB_BLOCK, blocks * EB_BLOCK);
+        k->gemm_i8(x, in, rows, in, p->block, 1, p->sums + b * EB_BLOCK, columns);
     }
 }
 
-static void keys_and_values(const eb_model *model, size_t layer, size_t n, const int16_t *x,
-                            const parts *p) {
-    const eb_kernels *k = model->kernels;
-    const eb_config *config = eb_model_config(model);
+static eb_rescaling rescaling_from(const linear *l, size_t column) {
+    eb_rescaling r = l->rescaling;
+    r.bias += column;
+    r.multipliers += column;
+    return r;
+}
+
+/* out[rows, columns] = columns of the layer from `first`, in int8 of so many bits fewer. */
+static void linear_i8(const eb_model *model, const parts *p, const linear *l, const int8_t *x,
+                      size_t rows, size_t first, size_t columns, int bits, int32_t least,
+                      int8_t *out) {
+    for (size_t c = 0; c < columns; c += EB_COLUMNS) {
+        const size_t count = columns - c < EB_COLUMNS ? columns - c : EB_COLUMNS;
+        const eb_rescaling rescaling = rescaling_from(l, first + c);
+        product(model, p, x, rows, l->in, l->weights, first + c, count);
+        for (size_t r = 0; r < rows; r++)
+            model->kernels->requantise_i8(p->sums + r * count, &rescaling, bits, count, least,
+                                          out + r * columns + c);
+    }
+}
+
+/* p->rows[rows, h] = factor residual + the layer of x, all of whose columns are h. */
+static void linear_add(const eb_model *model, const parts *p, const linear *l, const int8_t *x,
+                       size_t rows, const int8_t *residual, int32_t factor) {
+    const size_t h = eb_model_config(model)->hidden_size;
+    for (size_t c = 0; c < h; c += EB_COLUMNS) {
+        const size_t count = h - c < EB_COLUMNS ? h - c : EB_COLUMNS;
+        const eb_rescaling rescaling = rescaling_from(l, c);
+        product(model, p, x, rows, l->in, l->weights, c, count);
+        for (size_t r = 0; r < rows; r++)
+            model->kernels->requantise_add(p->sums + r * count, &rescaling, residual + r * h + c,
+                                           factor, count, p->rows + r * h + c);
+    }
+}
+
+/* x[rows, h] = LayerNorm of p->rows */
+static void layer_norm(const eb_model *model, const parts *p, size_t rows, const int16_t *weight,
+                       const int16_t *bias, const eb_norm_scales *scales, int8_t *x) {
+    const size_t h = eb_model_config(model)->hidden_size;
+    for (size_t r = 0; r < rows; r++)
+        model->kernels->layer_norm_i8(p->rows + r * h, h, weight, bias, scales, x + r * h);
+}
+
+/* Stores keys and values of up to EB_ROWS tokens from token i, p->wide[rows, 2 h], in the layout
+ * of weights. i is a multiple of 4, and so become the rows. */
+static void store_keys_and_values(const eb_config *config, const parts *p, size_t i, size_t rows,
+                                  size_t n) {
     const size_t h = config->hidden_size, d = h / config->num_attention_heads;
-    const eb_layer_scales *scales = W(LAYER_SCALES);
-    const int32_t *bias = W(QKV_BIAS), *multiplier = W(QKV_MULTIPLIER);
-    memset(p->keys, 0, 2 * h * EB_ROUND_UP(n)); /* the values too, behind them */
-    for (size_t i = 0; i < n; i += ROWS) {
-        const size_t rows = n - i < ROWS ? n - i : ROWS;
-        k->narrow_i16(x + i * h, rows * h, p->narrow);
-        product(model, p, p->narrow, rows, h, W(QKV_WEIGHT), h / EB_BLOCK, 2 * h / EB_BLOCK);
-        for (size_t r = 0; r < rows; r++) {
-            k->requantise_i8(p->sums + r * 2 * h, bias + h, multiplier + h, scales->qkv_shift,
-                             2 * h, -127, p->wide);
-            store_key_value(p, p->wide, i + r, n, h, d);
+    const size_t columns = EB_ROUND_UP(n);
+    while (rows % 4)
+        memset(p->wide + rows++ * 2 * h, 0, 2 * h);
+    for (size_t r = 0; r < rows; r += 4, i += 4) {
+        const int8_t *wide = p->wide + r * 2 * h;
+        for (size_t c = 0; c < h; c += 4) {
+            int8_t *keys = p->keys + c / d * d * columns + (i / EB_BLOCK * d + c % d) * EB_BLOCK;
+            for (size_t t = 0; t < 4; t++)
+                memcpy(keys + ((i + t) % EB_BLOCK) * 4, wide + t * 2 * h + c, 4);
         }
+        wide += h;
+        for (size_t c = 0; c < h; c += EB_BLOCK) {
+            int8_t *values = p->values + c / d * d * columns + c % d * columns + i * EB_BLOCK;
+            for (size_t j = 0; j < EB_BLOCK; j++)
+                for (size_t t = 0; t < 4; t++)
+                    values[j * 4 + t] = wide[t * 2 * h + c + j];
+        }
+    }
+}
+
+static void keys_and_values(const eb_model *model, const eb_layer_scales *scales, const linear *qkv,
+                            size_t n, const int8_t *x, const parts *p) {
+    const eb_config *config = eb_model_config(model);
+    const size_t h = config->hidden_size;
+    memset(p->keys, 0, 2 * h * EB_ROUND_UP(n)); /* the values too, behind them */
+    for (size_t i = 0; i < n; i += EB_ROWS) {
+        const size_t rows = n - i < EB_ROWS ? n - i : EB_ROWS;
+        linear_i8(model, p, qkv, x + i * h, rows, h, 2 * h, scales->qkv_bits, -127, p->wide);
+        store_keys_and_values(config, p, i, rows, n);
     }
 }
 
@@ -139,73 +218,63 @@ static void attend(const eb_model *model, const eb_layer_scales *scales, size_t 
     const eb_kernels *k = model->kernels;
     const eb_config *config = eb_model_config(model);
     const size_t h = config->hidden_size, d = h / config->num_attention_heads;
-    const size_t columns = EB_ROUND_UP(n);
-    for (size_t c = 0; c < h; c += d) {
-        int32_t sums[ROWS];
-        k->gemm_i8(p->narrow + c, h, rows, d, p->keys + c * columns, columns / EB_BLOCK, p->sums,
-                   columns);
-        for (size_t r = 0; r < rows; r++)
-            sums[r] = k->softmax_i8(p->sums + r * columns, n, columns, scales->softmax_multiplier,
-                                    scales->softmax_shift, p->wide + r * columns);
-        k->gemm_i8(p->wide, columns, rows, columns, p->values + c * columns, d / EB_BLOCK, p->sums,
-                   d);
-        for (size_t r = 0; r < rows; r++) {
-            const int64_t scaled = (int64_t)scales->context_multiplier << 7;
-            k->scale_i8(p->sums + r * d, (int32_t)(scaled / sums[r]), scales->context_shift, d,
-                        p->narrow + r * h + c);
+    const size_t columns = EB_ROUND_UP(n), queries = num_queries(config, n);
+    for (size_t c = 0; c < h; c += d)
+        for (size_t i = 0; i < rows; i += queries) {
+            const size_t count = rows - i < queries ? rows - i : queries;
+            int8_t *x = p->narrow + i * h + c;
+            int32_t totals[EB_ROWS];
+            k->gemm_i8(x, h, count, d, p->keys + c * columns, columns / EB_BLOCK, p->sums, columns);
+            for (size_t r = 0; r < count; r++)
+                totals[r] =
+                    k->softmax_i8(p->sums + r * columns, n, columns, scales->softmax_multiplier,
+                                  scales->softmax_shift, p->wide + r * columns);
+            k->gemm_i8(p->wide, columns, count, columns, p->values + c * columns, d / EB_BLOCK,
+                       p->sums, d);
+            for (size_t r = 0; r < count; r++) {
+                const int length = eb_bit_length((uint32_t)totals[r]);
+                const int shift = length > 8 ? length - 8 : 0;
+                const uint64_t scaled = (uint64_t)scales->context_multiplier << shift;
+                const uint64_t multiplier = scaled / (uint32_t)totals[r];
+                k->scale_i8(p->sums + r * d,
+                            multiplier < INT16_MAX ? (int32_t)multiplier : INT16_MAX, shift,
+                            scales->context_bits, d, x + r * h);
+            }
         }
-    }
 }
 
-static void encode_layer(const eb_model *model, size_t layer, size_t n, int16_t *x,
-                         const parts *p) {
-    const eb_kernels *k = model->kernels;
+static void encode_layer(const eb_model *model, size_t layer, size_t n, int8_t *x, const parts *p) {
     const eb_config *config = eb_model_config(model);
     const size_t h = config->hidden_size, inner = config->intermediate_size;
     const eb_layer_scales *scales = W(LAYER_SCALES);
-    const int8_t *table = W(GELU_TABLE);
-    keys_and_values(model, layer, n, x, p);
-    for (size_t i = 0; i < n; i += ROWS, x += ROWS * h) {
-        const size_t rows = n - i < ROWS ? n - i : ROWS;
-        k->narrow_i16(x, rows * h, p->narrow);
-        product(model, p, p->narrow, rows, h, W(QKV_WEIGHT), 0, h / EB_BLOCK);
-        for (size_t r = 0; r < rows; r++)
-            k->requantise_i8(p->sums + r * h, W(QKV_BIAS), W(QKV_MULTIPLIER), scales->qkv_shift, h,
-                             -127, p->narrow + r * h);
+    const int8_t *gelu = (const int8_t *)W(GELU_TABLE) + 128;
+    const linear qkv = LINEAR(QKV, h, scales->qkv_shift);
+    const linear attention = LINEAR(ATTENTION_OUTPUT, h, scales->attention_output_shift);
+    const linear intermediate = LINEAR(INTERMEDIATE, h, scales->intermediate_shift);
+    const linear output = LINEAR(OUTPUT, inner, scales->output_shift);
+    keys_and_values(model, scales, &qkv, n, x, p);
+    for (size_t i = 0; i < n; i += EB_ROWS, x += EB_ROWS * h) {
+        const size_t rows = n - i < EB_ROWS ? n - i : EB_ROWS;
+        linear_i8(model, p, &qkv, x, rows, 0, h, scales->qkv_bits, -127, p->narrow);
         attend(model, scales, n, rows, p);
+        linear_add(model, p, &attention, p->narrow, rows, x, scales->attention_factor);
+        layer_norm(model, p, rows, W(ATTENTION_NORM_WEIGHT), W(ATTENTION_NORM_BIAS),
+                   &scales->attention_norm, x);
 
-        product(model, p, p->narrow, rows, h, W(ATTENTION_OUTPUT_WEIGHT), 0, h / EB_BLOCK);
-        for (size_t r = 0; r < rows; r++) {
-            k->requantise_add(p->sums + r * h, W(ATTENTION_OUTPUT_BIAS),
-                              W(ATTENTION_OUTPUT_MULTIPLIER), scales->attention_output_shift,
-                              x + r * h, h, p->row);
-            k->layer_norm_i16(p->row, h, W(ATTENTION_NORM_WEIGHT), W(ATTENTION_NORM_BIAS),
-                              &scales->attention_norm, x + r * h);
-        }
-
-        k->narrow_i16(x, rows * h, p->narrow);
-        product(model, p, p->narrow, rows, h, W(INTERMEDIATE_WEIGHT), 0, inner / EB_BLOCK);
-        for (size_t r = 0; r < rows; r++) {
-            int8_t *row = p->wide + r * inner;
-            k->requantise_i8(p->sums + r * inner, W(INTERMEDIATE_BIAS), W(INTERMEDIATE_MULTIPLIER),
-                             scales->intermediate_shift, inner, -128, row);
-            for (size_t c = 0; c < inner; c++)
-                row[c] = table[row[c] + 128];
-        }
-        product(model, p, p->wide, rows, inner, W(OUTPUT_WEIGHT), 0, h / EB_BLOCK);
-        for (size_t r = 0; r < rows; r++) {
-            k->requantise_add(p->sums + r * h, W(OUTPUT_BIAS), W(OUTPUT_MULTIPLIER),
-                              scales->output_shift, x + r * h, h, p->row);
-            k->layer_norm_i16(p->row, h, W(OUTPUT_NORM_WEIGHT), W(OUTPUT_NORM_BIAS),
-                              &scales->output_norm, x + r * h);
-        }
+        linear_i8(model, p, &intermediate, x, rows, 0, inner, scales->intermediate_bits, -128,
+                  p->wide);
+        for (size_t c = 0; c < rows * inner; c++)
+            p->wide[c] = gelu[p->wide[c]];
+        linear_add(model, p, &output, p->wide, rows, x, scales->output_factor);
+        layer_norm(model, p, rows, W(OUTPUT_NORM_WEIGHT), W(OUTPUT_NORM_BIAS), &scales->output_norm,
+                   x);
     }
 }
 #undef W
+#undef LINEAR
 
-static void encode(const eb_model *model, const uint8_t *types, size_t n, void *x, void *scratch) {
+static void encode(const eb_model *model, size_t n, void *x, void *scratch) {
     const parts p = lay_out(eb_model_config(model), n, scratch);
-    add_positions(model, types, n, x, p.row);
     for (size_t layer = 0; layer < eb_model_config(model)->num_hidden_layers; layer++)
         encode_layer(model, layer, n, x, &p);
 }
@@ -229,21 +298,20 @@ static const int8_t *classifier_block(const eb_model *model, size_t b, int8_t *u
 
 static void head(const eb_model *model, const void *x, float *logits, float *pooled,
                  void *scratch) {
-    const eb_kernels *k = model->kernels;
     const eb_config *config = eb_model_config(model);
     const size_t h = config->hidden_size;
     const eb_model_scales *scales = eb_tensor_of(model, 0, EB_MODEL_SCALES);
     const parts p = lay_out(config, 1, scratch);
     const int32_t *bias = eb_tensor_of(model, 0, EB_POOLER_BIAS);
     const int32_t *multipliers = eb_tensor_of(model, 0, EB_POOLER_MULTIPLIER);
-    k->narrow_i16(x, h, p.narrow);
-    product(model, &p, p.narrow, 1, h, eb_tensor_of(model, 0, EB_POOLER_WEIGHT), 0, h / EB_BLOCK);
+    int32_t *states = p.sums; /* 2^11 tanh of each */
+    product(model, &p, x, 1, h, eb_tensor_of(model, 0, EB_POOLER_WEIGHT), 0, h);
     for (size_t c = 0; c < h; c++) {
-        const int32_t sum =
-            eb_requantise(eb_add(p.sums[c], bias[c]), multipliers[c], scales->pooler_shift);
-        p.row[c] = tanh_of(eb_clip(sum, -32768, 32767));
+        const int32_t sum = eb_add(p.sums[c], bias[c]);
+        states[c] =
+            tanh_of(eb_clip_i16(eb_multiply_wide(sum, multipliers[c], scales->pooler_shift)));
         if (pooled)
-            pooled[c] = (float)p.row[c] / 2048.0f;
+            pooled[c] = (float)states[c] / 2048.0f;
     }
 
     bias = eb_tensor_of(model, 0, EB_CLASSIFIER_BIAS);
@@ -254,11 +322,11 @@ static void head(const eb_model *model, const void *x, float *logits, float *poo
             block = classifier_block(model, j / EB_BLOCK, p.block);
         int32_t sum = 0;
         for (size_t c = 0; c < h; c++)
-            sum += p.row[c] * block[c / 4 * 4 * EB_BLOCK + j % EB_BLOCK * 4 + c % 4];
+            sum += states[c] * block[c / 4 * 4 * EB_BLOCK + j % EB_BLOCK * 4 + c % 4];
         const int32_t logit =
-            eb_requantise(eb_add(sum, bias[j]), multipliers[j], scales->classifier_shift);
+            eb_multiply_wide(eb_add(sum, bias[j]), multipliers[j], scales->classifier_shift);
         logits[j] = (float)logit / 65536.0f; /* exact but for what a float cannot hold */
     }
 }
 
-const eb_encoder eb_encoder_i8 = {sizeof(int16_t), scratch_size, embed, encode, head};
+const eb_encoder eb_encoder_i8 = {sizeof(int8_t), scratch_size, embed, encode, head};

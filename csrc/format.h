@@ -73,25 +73,33 @@ typedef struct eb_file_header {
 #define EB_MODEL_SCALES 28 /* one eb_model_scales */
 #define EB_NUM_ROLES 29
 
-/* A sum becomes an integer of another scale as sum * multiplier / 2^(24 + shift), rounded. */
-#define EB_MAX_SHIFT 38
+/* Largest shift of a 64-bit product of a sum and its multiplier. */
+#define EB_MAX_SHIFT 62
 
-/* A LayerNorm in integers: shift of its output, and its epsilon in the input's units. */
+/* Most bits of an int16 that are rounded away to make it an int8. */
+#define EB_MOST_BITS 8
+
+/* A LayerNorm in integers: bits of its outputs that are rounded away, and the square root of its
+ * epsilon in units of its input. */
 typedef struct eb_norm_scales {
-    int32_t shift;
+    int32_t bits;
     int32_t epsilon;
 } eb_norm_scales;
 
 typedef struct eb_layer_scales {
     int32_t qkv_shift;
+    int32_t qkv_bits;
     int32_t softmax_multiplier;
     int32_t softmax_shift;
     int32_t context_multiplier;
-    int32_t context_shift;
+    int32_t context_bits;
     int32_t attention_output_shift;
+    int32_t attention_factor; /* of the residual */
     eb_norm_scales attention_norm;
     int32_t intermediate_shift;
+    int32_t intermediate_bits;
     int32_t output_shift;
+    int32_t output_factor;
     eb_norm_scales output_norm;
 } eb_layer_scales;
 

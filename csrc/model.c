@@ -57,27 +57,27 @@ static const struct {
     [EB_POSITION_EMBEDDINGS] = {EMBEDDINGS, POSITIONS, HIDDEN, 0, {F32, I8, I8}},
     [EB_TOKEN_TYPE_EMBEDDINGS] = {EMBEDDINGS, TYPES, HIDDEN, 0, {F32, I16, I16}},
     [EB_EMBEDDINGS_NORM_WEIGHT] = {EMBEDDINGS, ONE, HIDDEN, 0, {F32, I16, I16}},
-    [EB_EMBEDDINGS_NORM_BIAS] = {EMBEDDINGS, ONE, HIDDEN, 0, {F32, I32, I32}},
+    [EB_EMBEDDINGS_NORM_BIAS] = {EMBEDDINGS, ONE, HIDDEN, 0, {F32, I16, I16}},
     [EB_QKV_WEIGHT] = {LAYER, HIDDEN, THREE_HIDDEN, 1, {F32, I8, I4}},
     [EB_QKV_BIAS] = {LAYER, ONE, THREE_HIDDEN, 0, {F32, I32, I32}},
     [EB_ATTENTION_OUTPUT_WEIGHT] = {LAYER, HIDDEN, HIDDEN, 1, {F32, I8, I4}},
     [EB_ATTENTION_OUTPUT_BIAS] = {LAYER, ONE, HIDDEN, 0, {F32, I32, I32}},
     [EB_ATTENTION_NORM_WEIGHT] = {LAYER, ONE, HIDDEN, 0, {F32, I16, I16}},
-    [EB_ATTENTION_NORM_BIAS] = {LAYER, ONE, HIDDEN, 0, {F32, I32, I32}},
+    [EB_ATTENTION_NORM_BIAS] = {LAYER, ONE, HIDDEN, 0, {F32, I16, I16}},
     [EB_INTERMEDIATE_WEIGHT] = {LAYER, HIDDEN, INNER, 1, {F32, I8, I4}},
     [EB_INTERMEDIATE_BIAS] = {LAYER, ONE, INNER, 0, {F32, I32, I32}},
     [EB_OUTPUT_WEIGHT] = {LAYER, INNER, HIDDEN, 1, {F32, I8, I4}},
     [EB_OUTPUT_BIAS] = {LAYER, ONE, HIDDEN, 0, {F32, I32, I32}},
     [EB_OUTPUT_NORM_WEIGHT] = {LAYER, ONE, HIDDEN, 0, {F32, I16, I16}},
-    [EB_OUTPUT_NORM_BIAS] = {LAYER, ONE, HIDDEN, 0, {F32, I32, I32}},
+    [EB_OUTPUT_NORM_BIAS] = {LAYER, ONE, HIDDEN, 0, {F32, I16, I16}},
     [EB_POOLER_WEIGHT] = {HEAD, HIDDEN, HIDDEN, 1, {F32, I8, I4}},
     [EB_POOLER_BIAS] = {HEAD, ONE, HIDDEN, 0, {F32, I32, I32}},
     [EB_CLASSIFIER_WEIGHT] = {HEAD, HIDDEN, LABELS, 1, {F32, I8, I4}},
     [EB_CLASSIFIER_BIAS] = {HEAD, ONE, LABELS, 0, {F32, I32, I32}},
-    [EB_QKV_MULTIPLIER] = {LAYER, ONE, THREE_HIDDEN, 0, {NONE, I32, I32}},
-    [EB_ATTENTION_OUTPUT_MULTIPLIER] = {LAYER, ONE, HIDDEN, 0, {NONE, I32, I32}},
-    [EB_INTERMEDIATE_MULTIPLIER] = {LAYER, ONE, INNER, 0, {NONE, I32, I32}},
-    [EB_OUTPUT_MULTIPLIER] = {LAYER, ONE, HIDDEN, 0, {NONE, I32, I32}},
+    [EB_QKV_MULTIPLIER] = {LAYER, ONE, THREE_HIDDEN, 0, {NONE, I16, I16}},
+    [EB_ATTENTION_OUTPUT_MULTIPLIER] = {LAYER, ONE, HIDDEN, 0, {NONE, I16, I16}},
+    [EB_INTERMEDIATE_MULTIPLIER] = {LAYER, ONE, INNER, 0, {NONE, I16, I16}},
+    [EB_OUTPUT_MULTIPLIER] = {LAYER, ONE, HIDDEN, 0, {NONE, I16, I16}},
     [EB_POOLER_MULTIPLIER] = {HEAD, ONE, HIDDEN, 0, {NONE, I32, I32}},
     [EB_CLASSIFIER_MULTIPLIER] = {HEAD, ONE, LABELS, 0, {NONE, I32, I32}},
     [EB_GELU_TABLE] = {LAYER, ONE, BYTES, 0, {NONE, I8, I8}},
@@ -218,12 +218,17 @@ static eb_status read_tensors(const eb_file_header *header, const void **tensors
     return EB_OK;
 }
 
-static int is_shift(int32_t shift) {
-    return shift >= 0 && shift <= EB_MAX_SHIFT;
+static int is_within(int32_t value, int32_t least, int32_t most) {
+    return value >= least && value <= most;
+}
+
+/* A shift of sums, and how many bits of the int16 that is left are rounded away. */
+static int are_shifts(int32_t shift, int32_t bits) {
+    return is_within(shift, 0, 31) && is_within(bits, 0, EB_MOST_BITS);
 }
 
 static int is_norm(const eb_norm_scales *scales) {
-    return scales->shift >= 0 && scales->shift <= 30 && scales->epsilon >= 0;
+    return is_within(scales->bits, 0, EB_MOST_BITS) && is_within(scales->epsilon, 0, INT16_MAX);
 }
 
 /* The numbers of an int8 model that integer kernels shift and divide by. */
@@ -231,16 +236,20 @@ static eb_status check_scales(const eb_config *config, const void *const *tensor
     if (config->dtype == EB_DTYPE_F32)
         return EB_OK;
     const eb_model_scales *m = tensors[EB_MODEL_SCALES];
-    int sane = m->position_multiplier >= 0 && m->position_multiplier < 1 << 20 &&
-               is_norm(&m->embeddings_norm) && is_shift(m->pooler_shift) &&
-               is_shift(m->classifier_shift);
+    int sane = is_within(m->position_multiplier, 0, INT16_MAX) && is_norm(&m->embeddings_norm) &&
+               is_within(m->pooler_shift, 1, EB_MAX_SHIFT) &&
+               is_within(m->classifier_shift, 1, EB_MAX_SHIFT);
     for (uint32_t layer = 0; layer < config->num_hidden_layers; layer++) {
         const eb_layer_scales *l = tensors[layer * EB_NUM_ROLES + EB_LAYER_SCALES];
-        sane = sane && is_shift(l->qkv_shift) && l->softmax_multiplier >= 0 &&
-               is_shift(l->softmax_shift) && l->context_multiplier >= 0 &&
-               l->context_multiplier < 1 << 30 && is_shift(l->context_shift) &&
-               is_shift(l->attention_output_shift) && is_norm(&l->attention_norm) &&
-               is_shift(l->intermediate_shift) && is_shift(l->output_shift) &&
+        sane = sane && are_shifts(l->qkv_shift, l->qkv_bits) &&
+               is_within(l->softmax_multiplier, 0, INT16_MAX) &&
+               is_within(l->softmax_shift, 0, 30) &&
+               is_within(l->context_multiplier, 0, 127 * INT16_MAX) &&
+               is_within(l->context_bits, 0, EB_MOST_BITS) &&
+               are_shifts(l->attention_output_shift, 0) && is_within(l->attention_factor, 0, 256) &&
+               is_norm(&l->attention_norm) &&
+               are_shifts(l->intermediate_shift, l->intermediate_bits) &&
+               are_shifts(l->output_shift, 0) && is_within(l->output_factor, 0, 256) &&
                is_norm(&l->output_norm);
     }
     return sane ? EB_OK : EB_ERROR_CORRUPT;

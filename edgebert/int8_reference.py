@@ -39,28 +39,33 @@ class Spec(Protocol):
 
 LAYER_SCALES = (
     "qkv_shift",
+    "qkv_bits",
     "softmax_multiplier",
     "softmax_shift",
     "context_multiplier",
-    "context_shift",
+    "context_bits",
     "attention_output_shift",
-    "attention_norm_shift",
+    "attention_factor",
+    "attention_norm_bits",
     "attention_norm_epsilon",
     "intermediate_shift",
+    "intermediate_bits",
     "output_shift",
-    "output_norm_shift",
+    "output_factor",
+    "output_norm_bits",
     "output_norm_epsilon",
 )
 MODEL_SCALES = (
     "position_multiplier",
-    "embeddings_norm_shift",
+    "embeddings_norm_bits",
     "embeddings_norm_epsilon",
     "pooler_shift",
     "classifier_shift",
 )
 EMBEDDING_BITS = 13  # hash vectors and their sums are in units of 2^-13
-NARROW_BITS = 7  # hidden states, int16, have so many bits below the int8 that matrices take
-LOGIT_BITS = 16  # logits are in units of 2^-16
+POOLER_BITS = 12  # the pooler's sums are in units of 2^-12
+POOLED_BITS = 11  # what tanh makes of them, in 2^-11
+LOGIT_BITS = 16  # logits, in 2^-16
 TANH = np.round(2048 * np.tanh(np.arange(-128, 129) / 16)).astype(np.int64)
 
 
@@ -69,9 +74,24 @@ def round_shift(x: np.ndarray, shift: int) -> np.ndarray:
     return (x + (1 << (shift - 1))) >> shift if shift else x
 
 
-def requantise(x: np.ndarray, multiplier: np.ndarray | int, shift: int) -> np.ndarray:
-    """X * multiplier / 2^(24 + shift), halves rounded up."""
-    return round_shift(x * multiplier, 24 + shift)
+def i8(x: np.ndarray, least: int = -127) -> np.ndarray:
+    """Limits x to int8."""
+    return np.clip(x, least, 127)
+
+
+def i16(x: np.ndarray) -> np.ndarray:
+    """Limits x to int16."""
+    return np.clip(x, -32768, 32767)
+
+
+def multiply(x: np.ndarray, y: np.ndarray | int) -> np.ndarray:
+    """X * y / 2^15, halves rounded up: of int16, one instruction of most processors."""
+    return (x * y + (1 << 14)) >> 15
+
+
+def rescale(sums: np.ndarray, multiplier: np.ndarray | int, shift: int) -> np.ndarray:
+    """Sums of a product in another unit, int16 values."""
+    return multiply(i16(sums >> shift), multiplier)
 
 
 def hash_embed_i16(token: bytes, params: HashParams) -> np.ndarray:
@@ -87,32 +107,31 @@ def hash_embed_i16(token: bytes, params: HashParams) -> np.ndarray:
 
 
 def layer_norm(
-    y: np.ndarray, weight: np.ndarray, bias: np.ndarray, shift: int, epsilon: int
+    y: np.ndarray, weight: np.ndarray, bias: np.ndarray, bits: int, epsilon: int
 ) -> np.ndarray:
-    """Rows of y, normalised: int16 values."""
+    """Rows of y, int16 values, normalised: int8 values."""
     h = y.shape[-1]
-    y = np.clip(y, -(1 << 17) + 1, (1 << 17) - 1)
-    drop = max(0, (h - 1).bit_length() - 3)
-    d = (y * h - y.sum(axis=-1, keepdims=True)) >> drop
     rows = []
-    for row in d:
-        deviation = max(1, math.isqrt(int((row * row).sum()) // h + epsilon))
-        excess = max(0, deviation.bit_length() - 10)
-        z = round_shift(round_shift(row, excess) * ((1 << (23 + excess)) // deviation), 13)
-        rows.append(np.clip(round_shift(z * weight + bias, shift), -32767, 32767))
+    for row in y:
+        d = i16(row - (int(row.sum()) + h // 2) // h)
+        shift = max(int(np.abs(d).max()), epsilon).bit_length() - 10
+        if shift > 0:
+            d, least = round_shift(d, shift), epsilon >> shift
+        else:
+            d, least = d << -shift, epsilon << -shift
+        deviation = max(1, math.isqrt((int((d * d).sum()) // h + least * least) << 6))
+        length = deviation.bit_length()
+        z = round_shift(d * (((1 << (length + 14)) - 1) // deviation), length + 1)
+        z = np.clip(z, -32767, 32767)
+        rows.append(i8(round_shift(i16(multiply(z, weight) + bias), bits)))
     return np.array(rows)
 
 
-def narrow(x: np.ndarray) -> np.ndarray:
-    """Hidden states as int8."""
-    return np.clip(round_shift(x, NARROW_BITS), -127, 127)
-
-
 def exp2_i8(x: np.ndarray) -> np.ndarray:
-    """127 * 2^-x for x in units of 2^-15."""
-    n, f = np.minimum(x >> 15, 16), x & 0x7FFF
-    p = 32768 - (f * 21975 >> 15) + (f * (f * 5591 >> 15) >> 15)
-    return round_shift(p * 127 >> n, 15)
+    """127 * 2^-x for x in units of 2^-11, below 2^15."""
+    f = (x & 2047) << 4
+    p = 32767 - multiply(f, 21975 - multiply(f, 5591))
+    return multiply(multiply(p, 127 << 8), 128 >> (x >> 11))
 
 
 def encode(
@@ -122,7 +141,7 @@ def encode(
     types: np.ndarray,
     watch: Callable[[str, int, np.ndarray], None] = lambda *_: None,
 ) -> np.ndarray:
-    """Last hidden states, int16 values [n, hidden_size].
+    """Last hidden states, int8 values [n, hidden_size].
 
     Args:
         config: the model's.
@@ -138,32 +157,38 @@ def encode(
 
     def linear(x: np.ndarray, name: str, layer: int, shift: int) -> np.ndarray:
         sums = x @ t[f"{name}_weight", layer].T + t[f"{name}_bias", layer]
-        return requantise(sums, t[f"{name}_multiplier", layer], shift)
+        return rescale(sums, t[f"{name}_multiplier", layer], shift)
 
     def norm(y: np.ndarray, name: str, layer: int, scales: dict[str, int]) -> np.ndarray:
         weight, bias = t[f"{name}_weight", layer], t[f"{name}_bias", layer]
-        x = layer_norm(y, weight, bias, scales[f"{name}_shift"], scales[f"{name}_epsilon"])
+        x = layer_norm(i16(y), weight, bias, scales[f"{name}_bits"], scales[f"{name}_epsilon"])
         watch(name, layer, x)
         return x
 
-    positions = round_shift(t["position_embeddings", 0][:n] * m["position_multiplier"], 4)
+    positions = round_shift(t["position_embeddings", 0][:n] * m["position_multiplier"], 7)
     x = norm(hashes + positions + t["token_type_embeddings", 0][types], "embeddings_norm", 0, m)
     for layer in range(config.num_hidden_layers):
         s = dict(zip(LAYER_SCALES, t["layer_scales", layer].ravel().tolist(), strict=True))
-        qkv = np.clip(linear(narrow(x), "qkv", layer, s["qkv_shift"]), -127, 127)
+        qkv = i8(round_shift(linear(x, "qkv", layer, s["qkv_shift"]), s["qkv_bits"]))
         context = np.empty((n, h), np.int64)
         for columns in (slice(c, c + d) for c in range(0, h, d)):
             q, k, v = (part[:, columns] for part in np.split(qkv, 3, axis=1))
             scores = q @ k.T
             below = np.minimum(scores.max(axis=1, keepdims=True) - scores, 1 << 24)
-            p = exp2_i8(requantise(below * 64, s["softmax_multiplier"], s["softmax_shift"]))
-            scale = (s["context_multiplier"] << 7) // p.sum(axis=1, keepdims=True)
-            context[:, columns] = np.clip(requantise(p @ v, scale, s["context_shift"]), -127, 127)
-        y = x + linear(context, "attention_output", layer, s["attention_output_shift"])
-        x = norm(y, "attention_norm", layer, s)
-        inner = linear(narrow(x), "intermediate", layer, s["intermediate_shift"])
-        inner = t["gelu_table", layer].ravel()[np.clip(inner, -128, 127) + 128]
-        x = norm(x + linear(inner, "output", layer, s["output_shift"]), "output_norm", layer, s)
+            below = np.minimum((below << 6) >> s["softmax_shift"], 32767)
+            p = exp2_i8(multiply(below, s["softmax_multiplier"]))
+            for row, total in enumerate(p.sum(axis=1).tolist()):
+                excess = max(0, total.bit_length() - 8)
+                scale = min((s["context_multiplier"] << excess) // total, 32767)
+                values = rescale(p[row] @ v, scale, excess)
+                context[row, columns] = i8(round_shift(values, s["context_bits"]))
+        y = linear(context, "attention_output", layer, s["attention_output_shift"])
+        x = norm(x * s["attention_factor"] + y, "attention_norm", layer, s)
+        inner = linear(x, "intermediate", layer, s["intermediate_shift"])
+        inner = i8(round_shift(inner, s["intermediate_bits"]), -128)
+        inner = t["gelu_table", layer].ravel()[inner + 128]
+        y = linear(inner, "output", layer, s["output_shift"])
+        x = norm(x * s["output_factor"] + y, "output_norm", layer, s)
     return x
 
 
@@ -171,12 +196,15 @@ def head(config: ModelConfig, tensors: Tensors, x: np.ndarray) -> tuple[np.ndarr
     """Logits in units of 2^-16 and the pooled vector in units of 2^-11, from hidden states."""
     t = {key: values.astype(np.int64) for key, values in tensors.items() if key[1] == 0}
     m = dict(zip(MODEL_SCALES, t["model_scales", 0].ravel().tolist(), strict=True))
-    sums = t["pooler_weight", 0] @ narrow(x[0]) + t["pooler_bias", 0]
-    p = np.clip(requantise(sums, t["pooler_multiplier", 0], m["pooler_shift"]), -32768, 32767)
-    at, rest = (p + 32768) >> 8, (p + 32768) & 255
+
+    def linear(x: np.ndarray, name: str) -> np.ndarray:
+        sums = t[f"{name}_weight", 0] @ x + t[f"{name}_bias", 0]
+        return round_shift(sums * t[f"{name}_multiplier", 0], m[f"{name}_shift"])
+
+    p = i16(linear(x[0], "pooler")) + 32768
+    at, rest = p >> 8, p & 255
     pooled = TANH[at] + round_shift((TANH[at + 1] - TANH[at]) * rest, 8)
-    sums = t["classifier_weight", 0] @ pooled + t["classifier_bias", 0]
-    return requantise(sums, t["classifier_multiplier", 0], m["classifier_shift"]), pooled
+    return linear(pooled, "classifier"), pooled
 
 
 def classify(

@@ -1,15 +1,17 @@
 """Static post-training quantisation to int8: a float32 model and some texts become an int8 model.
 
 Weights are symmetric, one scale for each output channel. Activations are symmetric with one scale,
-chosen to make the squared error smallest on the calibration texts; what feeds a LayerNorm, and what
-comes out, keeps 16 bits. docs/numerics.md defines how the integers are used.
+chosen to make the squared error smallest on the calibration texts; what feeds a LayerNorm keeps 16
+bits. docs/numerics.md defines how the integers are used.
 """
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -24,14 +26,17 @@ from edgebert.int8_reference import (
     LAYER_SCALES,
     LOGIT_BITS,
     MODEL_SCALES,
-    NARROW_BITS,
+    POOLED_BITS,
+    POOLER_BITS,
 )
 from edgebert.sequence import Text, from_texts
 from edgebert.tokenizer import Tokenizer
 
 _SAMPLE = 1 << 17  # values of an activation that are kept to choose its scale by
-_EXP_UNIT = 2.0**-15 * np.log(2)  # of the softmax's exponents, over the 64 of its shift
-_POOLER_UNIT, _POOLED_UNIT = 2.0**-12, 2.0**-11
+_EXP_UNIT = 2.0**-11 * np.log(2)  # of the softmax's exponents
+_MOST = 32767  # of an int16
+_MOST_BITS = lib.EB_MOST_BITS
+_FLOORS = (0.0, 1 / 64, 1 / 16, 1 / 4, 1.0)  # tried until the multipliers of columns fit int16
 
 
 def quantise(
@@ -143,18 +148,19 @@ class _Quantiser:
         return sorted(self.tensors, key=lambda key: (place(key[0]), key[1], number(key)))
 
     def _embeddings(self) -> float:
-        """Returns the scale of the hidden states as int8; as int16 it is 2^-NARROW_BITS of that."""
+        """Returns the scale of the hidden states."""
         unit = 2.0**-EMBEDDING_BITS
         positions = self.spec.weight("position_embeddings").astype(np.float64)
-        step = float(np.abs(positions).max()) / 127 or unit
-        multiplier = round(step / unit * 16)
-        self._put("position_embeddings", 0, np.rint(positions / (multiplier * unit / 16)), 127)
         types = self.spec.weight("token_type_embeddings").astype(np.float64)
-        self._put("token_type_embeddings", 0, np.rint(types / unit), 32767)
-        scale, shift, epsilon = self._norm("embeddings_norm", 0, unit)
+        multiplier = max(1, round(float(np.abs(positions).max()) / 127 / unit * 2**7))
+        if multiplier > _MOST or 1 + np.abs(positions).max() + np.abs(types).max() > _MOST * unit:
+            raise ModelError("position embeddings are beyond int8: export f32")
+        self._put("position_embeddings", 0, np.rint(positions / (multiplier * unit / 2**7)), 127)
+        self._put("token_type_embeddings", 0, np.rint(types / unit), _MOST)
+        scale, bits, epsilon = self._norm("embeddings_norm", 0, unit)
         self.model_scales = {
             "position_multiplier": multiplier,
-            "embeddings_norm_shift": shift,
+            "embeddings_norm_bits": bits,
             "embeddings_norm_epsilon": epsilon,
         }
         return scale
@@ -165,29 +171,25 @@ class _Quantiser:
         head_size = config.hidden_size // config.num_attention_heads
         s: dict[str, int] = {}
         outputs = np.repeat([step["query"], step["key"], step["value"]], config.hidden_size)
-        s["qkv_shift"] = self._linear("qkv", layer, scale, outputs)
-        exponent = step["query"] * step["key"] / np.sqrt(head_size) / _EXP_UNIT / 64
-        multiplier, s["softmax_shift"] = _fixed_point(np.array([exponent]))
-        s["softmax_multiplier"] = int(multiplier[0])
-        multiplier, shift = _fixed_point(np.array([step["value"] / step["context"] / 128]), 30)
-        s["context_multiplier"], s["context_shift"] = int(multiplier[0]), shift
-        unit = scale / 2**NARROW_BITS
-        s["attention_output_shift"] = self._linear(
-            "attention_output", layer, step["context"], np.full(config.hidden_size, unit)
+        s["qkv_shift"], s["qkv_bits"] = self._linear("qkv", layer, scale, outputs, 127)
+        ratio = step["query"] * step["key"] / np.sqrt(head_size) / _EXP_UNIT
+        s["softmax_multiplier"], s["softmax_shift"] = _softmax_scales(ratio)
+        s["context_multiplier"], s["context_bits"] = _context_scales(step["value"], step["context"])
+        s["attention_output_shift"], s["attention_factor"], unit = self._residual(
+            "attention_output", layer, step["context"], scale
         )
-        scale, s["attention_norm_shift"], s["attention_norm_epsilon"] = self._norm(
+        scale, s["attention_norm_bits"], s["attention_norm_epsilon"] = self._norm(
             "attention_norm", layer, unit
         )
         inner = self.scales["intermediate", layer]
-        s["intermediate_shift"] = self._linear(
-            "intermediate", layer, scale, np.full(config.intermediate_size, inner)
+        s["intermediate_shift"], s["intermediate_bits"] = self._linear(
+            "intermediate", layer, scale, np.full(config.intermediate_size, inner), 128
         )
         gelu_scale, zero_point = self._gelu(layer, inner)
-        unit = scale / 2**NARROW_BITS
-        s["output_shift"] = self._linear(
-            "output", layer, gelu_scale, np.full(config.hidden_size, unit), zero_point
+        s["output_shift"], s["output_factor"], unit = self._residual(
+            "output", layer, gelu_scale, scale, zero_point
         )
-        scale, s["output_norm_shift"], s["output_norm_epsilon"] = self._norm(
+        scale, s["output_norm_bits"], s["output_norm_epsilon"] = self._norm(
             "output_norm", layer, unit
         )
         self._put("layer_scales", layer, np.array([s[name] for name in LAYER_SCALES]), 2**31 - 1)
@@ -195,53 +197,90 @@ class _Quantiser:
 
     def _head(self, scale: float) -> None:
         s = self.model_scales
-        s["pooler_shift"] = self._linear(
-            "pooler", 0, scale, np.full(self.config.hidden_size, _POOLER_UNIT)
-        )
-        s["classifier_shift"] = self._linear(
-            "classifier", 0, _POOLED_UNIT, np.full(self.config.num_labels, 2.0**-LOGIT_BITS)
-        )
+        s["pooler_shift"] = self._wide("pooler", scale, 2.0**-POOLER_BITS)
+        s["classifier_shift"] = self._wide("classifier", 2.0**-POOLED_BITS, 2.0**-LOGIT_BITS)
         self._put("model_scales", 0, np.array([s[name] for name in MODEL_SCALES]), 2**31 - 1)
 
-    def _linear(
-        self, name: str, layer: int, input_scale: float, outputs: np.ndarray, zero_point: int = 0
-    ) -> int:
-        """Weights, bias and multipliers of y = x W + b; returns the shift."""
+    def _wide(self, name: str, input_scale: float, unit: float) -> int:
+        """Tensors of y = x W + b with multipliers of 31 bits; returns the shift."""
+        sums = self._sums(name, 0, input_scale)
+        ratios = sums.scales / unit
+        shift = min(31 - math.floor(math.log2(ratios.max()) + 1), lib.EB_MAX_SHIFT)
+        if shift < 1:
+            raise ModelError(f"{name} gives steps of {ratios.max():.3g}: export f32")
+        self._put(f"{name}_bias", 0, sums.bias, 2**31 - 1)
+        self._put(f"{name}_multiplier", 0, np.rint(np.ldexp(ratios, shift)), 2**31 - 1)
+        return shift
+
+    def _sums(
+        self, name: str, layer: int, input_scale: float, zero_point: int = 0, floor: float = 0
+    ) -> _Sums:
+        """Puts the integer weights of y = x W + b; no column is below floor of the largest."""
         weight = self.spec.weight(f"{name}_weight", layer).astype(np.float64)
         bias = self.spec.weight(f"{name}_bias", layer).astype(np.float64)
         most = MOST * SCALES[-1] if self.four_bits else 127
-        channels = np.maximum(np.abs(weight).max(axis=1), 1e-9) / most
+        largest = np.abs(weight).max(axis=1)
+        channels = np.maximum(largest, max(floor * largest.max(), 1e-9)) / most
         integers = weight / channels[:, None]
         integers = to_four_bits(integers) if self.four_bits else np.rint(integers)
-        multiplier, shift = _fixed_point(input_scale * channels / outputs)
         self._put(f"{name}_weight", layer, integers, 127)
-        self._put(
-            f"{name}_bias",
-            layer,
-            np.rint(bias / (input_scale * channels)) - zero_point * integers.sum(axis=1),
-            2**31 - 1,
-        )
-        self._put(f"{name}_multiplier", layer, multiplier, 2**31 - 1)
-        return shift
+        scales = input_scale * channels
+        bias = np.rint(bias / scales) - zero_point * integers.sum(axis=1)
+        return _Sums(scales, bias, np.abs(integers).sum(axis=1) * 128 + np.abs(bias))
+
+    def _linear(
+        self, name: str, layer: int, input_scale: float, outputs: np.ndarray, limit: int
+    ) -> tuple[int, int]:
+        """Tensors of y = x W + b in given units, clipped to a limit; returns shift and bits."""
+        for floor in _FLOORS:
+            sums = self._sums(name, layer, input_scale, floor=floor)
+            ratios = sums.scales / outputs
+            shift = _shift(np.minimum(sums.most, (limit + 1) / ratios))
+            bits = min(math.floor(-math.log2(ratios.max() * 2**shift) - 1e-4), _MOST_BITS)
+            if bits >= 0:
+                self._put_rescaled(name, layer, sums, ratios * 2.0**bits, shift)
+                return shift, bits
+        raise ModelError(f"{name} of layer {layer} is beyond int8: export f32")
+
+    def _residual(
+        self, name: str, layer: int, input_scale: float, scale: float, zero_point: int = 0
+    ) -> tuple[int, int, float]:
+        """Tensors of y = factor x + (z W + b), x in units of scale, with the greatest factor.
+
+        Returns shift, factor, and the unit of y: the finest in which no y is beyond int16.
+        """
+        for floor in _FLOORS:
+            sums = self._sums(name, layer, input_scale, zero_point, floor)
+            shift = _shift(sums.most)
+            unit = max(
+                float(sums.scales.max()) * 2**shift * (1 + 2**-15),
+                (127 * scale + float((sums.most * sums.scales).max())) / (_MOST - 1),
+            )
+            factor = min(int(scale / unit), 256)
+            if factor:
+                self._put_rescaled(name, layer, sums, sums.scales / (scale / factor), shift)
+                return shift, factor, scale / factor
+        raise ModelError(f"{name} of layer {layer} is too large to be added: export f32")
+
+    def _put_rescaled(
+        self, name: str, layer: int, sums: _Sums, ratios: np.ndarray, shift: int
+    ) -> None:
+        bias = sums.bias + (1 << shift >> 1)  # so that >> shift rounds
+        self._put(f"{name}_bias", layer, bias, 2**31 - 1)
+        self._put(f"{name}_multiplier", layer, np.rint(np.ldexp(ratios, 15 + shift)), _MOST)
 
     def _norm(self, name: str, layer: int, input_unit: float) -> tuple[float, int, int]:
-        """Weight and bias of a LayerNorm; returns its output's scale, its shift and its epsilon."""
-        h = self.config.hidden_size
+        """Weight and bias of a LayerNorm; returns its output's scale, its bits and its epsilon."""
         scale = self.scales[name, layer]
-        unit = scale / 2**NARROW_BITS
-        weight = self.spec.weight(f"{name}_weight", layer).astype(np.float64) / unit / 2**10
-        bias = self.spec.weight(f"{name}_bias", layer).astype(np.float64) / unit
-        shift = 0
-        while shift < 20 and (
-            np.abs(weight).max() * 2 ** (shift + 1) < 2**14
-            and np.abs(bias).max() * 2 ** (shift + 1) < 2**29
-        ):
-            shift += 1
-        self._put(f"{name}_weight", layer, np.rint(weight * 2**shift), 32767)
-        self._put(f"{name}_bias", layer, np.rint(bias * 2**shift), 2**29)
-        drop = max(0, (h - 1).bit_length() - 3)
-        epsilon = self.config.layer_norm_eps * (h / 2**drop / input_unit) ** 2
-        return scale, shift, min(round(epsilon), 2**31 - 1)
+        weight = self.spec.weight(f"{name}_weight", layer).astype(np.float64) / scale * 2**5
+        bias = self.spec.weight(f"{name}_bias", layer).astype(np.float64) / scale
+        bits = _MOST_BITS
+        while bits and max(np.abs(weight).max(), np.abs(bias).max()) * 2**bits > _MOST:
+            bits -= 1
+        self._put(f"{name}_weight", layer, np.rint(weight * 2**bits), _MOST)
+        self._put(f"{name}_bias", layer, np.rint(bias * 2**bits), _MOST)
+        epsilon = round(math.sqrt(self.config.layer_norm_eps) / input_unit)
+        return scale, bits, min(epsilon, _MOST)
 
     def _gelu(self, layer: int, scale: float) -> tuple[float, int]:
         """The table of GELU from int8 to int8; returns the scale and zero point of its values."""
@@ -260,12 +299,31 @@ class _Quantiser:
         self.tensors[role, layer] = values.astype(smallest)
 
 
-def _fixed_point(ratios: np.ndarray, bits: int = 31) -> tuple[np.ndarray, int]:
-    """Multipliers below 2^bits and a shift: ratio = multiplier / 2^(24 + shift)."""
-    exponent = int(np.floor(np.log2(ratios.max()))) + 1
-    shift = min(bits - 24 - exponent, lib.EB_MAX_SHIFT)
-    if np.rint(np.ldexp(ratios.max(), 24 + shift)) >= 2**bits:
-        shift -= 1
-    if shift < 0:
-        raise ModelError(f"a ratio of scales of {ratios.max():.3g} is beyond int8: export f32")
-    return np.rint(np.ldexp(ratios, 24 + shift)), shift
+class _Sums(NamedTuple):
+    """What a matrix product with integers gives."""
+
+    scales: np.ndarray  # of its sums, [out]
+    bias: np.ndarray  # in these units
+    most: np.ndarray  # that a sum can be
+
+
+def _shift(most: np.ndarray) -> int:
+    """The fewest bits to drop so that numbers up to these fit int16."""
+    return max(0, math.ceil(math.log2(float(most.max()) / (_MOST - 1))))
+
+
+def _softmax_scales(ratio: float) -> tuple[int, int]:
+    """Multiplier in [2^14, 2^15) and shift: ratio = multiplier / 2^15 * 2^6 / 2^shift."""
+    shift = 5 - math.floor(math.log2(ratio))
+    multiplier = min(round(ratio * 2.0 ** (shift + 9)), _MOST)
+    if not 0 <= shift <= 30:
+        raise ModelError(f"attention scores in steps of {ratio:.3g} are beyond int8: export f32")
+    return multiplier, shift
+
+
+def _context_scales(value: float, context: float) -> tuple[int, int]:
+    """Multiplier, below 127 * 2^15, and bits: value / context = multiplier / 2^(15 + bits)."""
+    bits = min(math.floor(math.log2(127 * _MOST / 2**15 / (value / context))), _MOST_BITS)
+    if bits < 0:
+        raise ModelError("attention's contexts are too small beside its values: export f32")
+    return round(value / context * 2 ** (15 + bits)), bits

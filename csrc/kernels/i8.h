@@ -18,10 +18,23 @@ static inline int32_t eb_clip(int32_t x, int32_t least, int32_t most) {
     return x < least ? least : x > most ? most : x;
 }
 
-/* x * multiplier / 2^(24 + shift), halves rounded up. */
-static inline int32_t eb_requantise(int32_t x, int32_t multiplier, int shift) {
-    const int64_t half = (int64_t)1 << (23 + shift);
-    return (int32_t)(((int64_t)x * multiplier + half) >> (24 + shift));
+static inline int32_t eb_clip_i16(int32_t x) {
+    return eb_clip(x, INT16_MIN, INT16_MAX);
+}
+
+/* x * multiplier / 2^shift, halves rounded up; shift is 1 or more. */
+static inline int32_t eb_multiply_wide(int32_t x, int32_t multiplier, int shift) {
+    return (int32_t)(((int64_t)x * multiplier + ((int64_t)1 << (shift - 1))) >> shift);
+}
+
+/* x * y / 2^15, halves rounded up, of int16: vpmulhrsw, SQRDMULH, VQRDMULH. */
+static inline int16_t eb_multiply(int32_t x, int32_t y) {
+    return (int16_t)((x * y + (1 << 14)) >> 15);
+}
+
+/* An int16 as int8: its upper bits. */
+static inline int8_t eb_narrow(int32_t x, int bits, int32_t least) {
+    return (int8_t)eb_clip(bits ? eb_round_shift(x, bits) : x, least, 127);
 }
 
 static inline int32_t eb_add(int32_t a, int32_t b) {
@@ -41,36 +54,40 @@ static inline void eb_gemm_i8(const int8_t *x, size_t ldx, size_t n, size_t in, 
         }
 }
 
-/* out[count] = clip(requantise(acc + bias)) */
-static inline void eb_requantise_i8(const int32_t *acc, const int32_t *bias,
-                                    const int32_t *multipliers, int shift, size_t count,
-                                    int32_t least, int8_t *out) {
-    for (size_t c = 0; c < count; c++)
-        out[c] = (int8_t)eb_clip(eb_requantise(eb_add(acc[c], bias[c]), multipliers[c], shift),
-                                 least, 127);
+/* A linear layer's sum as int16. */
+static inline int16_t eb_rescale(int32_t acc, const eb_rescaling *r, size_t c) {
+    const int32_t sum = eb_clip_i16(eb_add(acc, r->bias[c]) >> r->shift);
+    return eb_multiply(sum, r->multipliers[c]);
 }
 
-/* out[count] = clip(requantise(acc)), with one multiplier for all */
-static inline void eb_scale_i8(const int32_t *acc, int32_t multiplier, int shift, size_t count,
-                               int8_t *out) {
+/* out[count] = the layer's sums in int8 */
+static inline void eb_requantise_i8(const int32_t *acc, const eb_rescaling *r, int bits,
+                                    size_t count, int32_t least, int8_t *out) {
     for (size_t c = 0; c < count; c++)
-        out[c] = (int8_t)eb_clip(eb_requantise(acc[c], multiplier, shift), -127, 127);
+        out[c] = eb_narrow(eb_rescale(acc[c], r, c), bits, least);
 }
 
-/* y[count] = x + requantise(acc + bias) */
-static inline void eb_requantise_add(const int32_t *acc, const int32_t *bias,
-                                     const int32_t *multipliers, int shift, const int16_t *x,
-                                     size_t count, int32_t *y) {
+/* y[count] = factor x + the layer's sums */
+static inline void eb_requantise_add(const int32_t *acc, const eb_rescaling *r, const int8_t *x,
+                                     int32_t factor, size_t count, int16_t *y) {
     for (size_t c = 0; c < count; c++)
-        y[c] = eb_add(x[c], eb_requantise(eb_add(acc[c], bias[c]), multipliers[c], shift));
+        y[c] = (int16_t)eb_clip_i16(x[c] * factor + eb_rescale(acc[c], r, c));
 }
 
-static inline uint32_t eb_integer_sqrt(uint64_t x) {
-    uint64_t root = 0;
-    for (uint64_t bit = (uint64_t)1 << 31; bit; bit >>= 1)
+/* out[count] = sums without a bias in int8, with one multiplier for all */
+static inline void eb_scale_i8(const int32_t *acc, int32_t multiplier, int shift, int bits,
+                               size_t count, int8_t *out) {
+    for (size_t c = 0; c < count; c++)
+        out[c] = eb_narrow(eb_multiply(eb_clip_i16(acc[c] >> shift), multiplier), bits, -127);
+}
+
+/* The square root, rounded down. */
+static inline uint32_t eb_integer_sqrt(uint32_t x) {
+    uint32_t root = 0;
+    for (uint32_t bit = 1 << 15; bit; bit >>= 1)
         if ((root + bit) * (root + bit) <= x)
             root += bit;
-    return (uint32_t)root;
+    return root;
 }
 
 static inline int eb_bit_length(uint32_t x) {
@@ -83,54 +100,79 @@ static inline int eb_bit_length(uint32_t x) {
     return length + (int)x;
 }
 
-/* out[h] = LayerNorm(y), with some way to a square root rounded down; y is scratch afterwards. */
-static inline void eb_normalise_i16(int32_t *y, size_t h, const int16_t *weight,
-                                    const int32_t *bias, const eb_norm_scales *scales,
-                                    uint32_t (*integer_sqrt)(uint64_t), int16_t *out) {
-    const int length = eb_bit_length((uint32_t)h - 1), drop = length > 3 ? length - 3 : 0;
-    int32_t sum = 0;
+/* What a LayerNorm knows of its row behind a first look at it. */
+typedef struct eb_norm_row {
+    int32_t mean;
+    int shift;          /* of differences to the mean, which makes them 10 bits; may be negative */
+    uint32_t least;     /* epsilon, shifted like them */
+    int length;         /* bits of their deviation in eighths */
+    int32_t reciprocal; /* 2^(length + 14) / that, an int16 */
+} eb_norm_row;
+
+static inline int32_t eb_mean(int32_t sum, size_t h) {
+    const uint32_t positive = (uint32_t)sum + (uint32_t)(h / 2 + h * 32768);
+    return (int32_t)(positive / (uint32_t)h) - 32768;
+}
+
+/* From the mean and the largest difference to it. */
+static inline eb_norm_row eb_norm_start(int32_t mean, uint32_t largest, uint32_t epsilon) {
+    const int shift = eb_bit_length(largest > epsilon ? largest : epsilon) - 10;
+    const eb_norm_row row = {mean, shift, shift > 0 ? epsilon >> shift : epsilon << -shift, 0, 0};
+    return row;
+}
+
+/* From the sum of the squares of the shifted differences. */
+static inline void eb_norm_finish(eb_norm_row *row, uint64_t squares, size_t h) {
+    const uint32_t variance = (uint32_t)(squares / h) + row->least * row->least;
+    uint32_t deviation = eb_integer_sqrt(variance << 6);
+    deviation = deviation ? deviation : 1;
+    row->length = eb_bit_length(deviation);
+    row->reciprocal = (int32_t)((((uint32_t)1 << (row->length + 14)) - 1) / deviation);
+}
+
+/* A shifted difference to the mean. */
+static inline int32_t eb_norm_difference(const eb_norm_row *row, int32_t y) {
+    const int32_t d = eb_clip_i16(y - row->mean);
+    return row->shift > 0 ? eb_round_shift(d, row->shift) : d * (1 << -row->shift);
+}
+
+/* An output from a shifted difference. */
+static inline int8_t eb_norm_output(const eb_norm_row *row, int32_t d, int32_t weight, int32_t bias,
+                                    int bits) {
+    const int32_t z = eb_round_shift(d * row->reciprocal, row->length + 1);
+    const int32_t value = eb_multiply(eb_clip(z, -INT16_MAX, INT16_MAX), weight) + bias;
+    return eb_narrow(eb_clip_i16(value), bits, -127);
+}
+
+/* out[h] = LayerNorm(y) */
+static inline void eb_layer_norm_i8(const int16_t *y, size_t h, const int16_t *weight,
+                                    const int16_t *bias, const eb_norm_scales *scales,
+                                    int8_t *out) {
+    int32_t sum = 0, largest = 0;
     uint64_t squares = 0;
-    for (size_t c = 0; c < h; c++) {
-        y[c] = eb_clip(y[c], -(1 << 17) + 1, (1 << 17) - 1);
+    for (size_t c = 0; c < h; c++)
         sum += y[c];
-    }
+    const int32_t mean = eb_mean(sum, h);
     for (size_t c = 0; c < h; c++) {
-        y[c] = (y[c] * (int32_t)h - sum) >> drop;
-        squares += (uint64_t)((int64_t)y[c] * y[c]);
+        const int32_t d = eb_clip_i16(y[c] - mean), size = d < 0 ? -d : d;
+        largest = size > largest ? size : largest;
     }
-    uint32_t deviation = integer_sqrt(squares / h + (uint32_t)scales->epsilon);
-    if (deviation == 0)
-        deviation = 1;
-    const int bits = eb_bit_length(deviation), excess = bits > 10 ? bits - 10 : 0;
-    const int32_t reciprocal = (int32_t)(((uint64_t)1 << (23 + excess)) / deviation);
+    eb_norm_row row = eb_norm_start(mean, (uint32_t)largest, (uint32_t)scales->epsilon);
     for (size_t c = 0; c < h; c++) {
-        const int32_t small = excess ? eb_round_shift(y[c], excess) : y[c];
-        const int32_t z = eb_round_shift(small * reciprocal, 13);
-        const int32_t value =
-            (int32_t)((uint32_t)z * (uint32_t)(int32_t)weight[c] + (uint32_t)bias[c]);
-        out[c] = (int16_t)eb_clip(scales->shift ? eb_round_shift(value, scales->shift) : value,
-                                  -32767, 32767);
+        const int32_t d = eb_norm_difference(&row, y[c]);
+        squares += (uint32_t)(d * d);
     }
+    eb_norm_finish(&row, squares, h);
+    for (size_t c = 0; c < h; c++)
+        out[c] =
+            eb_norm_output(&row, eb_norm_difference(&row, y[c]), weight[c], bias[c], scales->bits);
 }
 
-static inline void eb_layer_norm_i16(int32_t *y, size_t h, const int16_t *weight,
-                                     const int32_t *bias, const eb_norm_scales *scales,
-                                     int16_t *out) {
-    eb_normalise_i16(y, h, weight, bias, scales, eb_integer_sqrt, out);
-}
-
-/* out[count] = x in int8: the upper bits of hidden states. */
-static inline void eb_narrow_i16(const int16_t *x, size_t count, int8_t *out) {
-    for (size_t c = 0; c < count; c++)
-        out[c] = (int8_t)eb_clip(eb_round_shift(x[c], 7), -127, 127);
-}
-
-/* 127 * 2^-x, x in units of 2^-15. */
+/* 127 * 2^-x, x in units of 2^-11, below 2^15. */
 static inline int32_t eb_exp2_i8(int32_t x) {
-    const uint32_t whole = (uint32_t)x >> 15; /* negative in a hostile file alone */
-    const int32_t n = whole < 16 ? (int32_t)whole : 16, f = x & 0x7fff;
-    const int32_t p = 32768 - (f * 21975 >> 15) + (f * (f * 5591 >> 15) >> 15);
-    return eb_round_shift(p * 127 >> n, 15);
+    const int32_t f = (x & 2047) << 4;
+    const int32_t p = 32767 - eb_multiply(f, 21975 - eb_multiply(f, 5591));
+    return eb_multiply(eb_multiply(p, 127 << 8), 128 >> (x >> 11));
 }
 
 /* out[padded] = softmax numerators of scores[count], at most 127, then zeros; returns their sum. */
@@ -141,9 +183,9 @@ static inline int32_t eb_softmax_i8(const int32_t *scores, size_t count, size_t 
         max = scores[j] > max ? scores[j] : max;
     for (size_t j = 0; j < count; j++) {
         const int32_t below = max - scores[j] < 1 << 24 ? max - scores[j] : 1 << 24;
-        const int32_t value = eb_exp2_i8(eb_requantise(below * 64, multiplier, shift));
-        out[j] = (int8_t)value;
-        sum += value;
+        const int32_t x = below << 6 >> shift;
+        out[j] = (int8_t)eb_exp2_i8(eb_multiply(x < INT16_MAX ? x : INT16_MAX, multiplier));
+        sum += out[j];
     }
     memset(out + count, 0, padded - count);
     return sum;
@@ -152,7 +194,7 @@ static inline int32_t eb_softmax_i8(const int32_t *scores, size_t count, size_t 
 /* Rows of a kernel table; the instruction set names its own matrix product. */
 #define EB_I8_KERNELS                                                                              \
     .requantise_i8 = eb_requantise_i8, .requantise_add = eb_requantise_add,                        \
-    .scale_i8 = eb_scale_i8, .layer_norm_i16 = eb_layer_norm_i16, .narrow_i16 = eb_narrow_i16,     \
-    .softmax_i8 = eb_softmax_i8, .unpack_i4 = eb_unpack_i4
+    .scale_i8 = eb_scale_i8, .layer_norm_i8 = eb_layer_norm_i8, .softmax_i8 = eb_softmax_i8,       \
+    .unpack_i4 = eb_unpack_i4
 
 #endif

@@ -72,110 +72,71 @@ static inline void eb_gemm_i8_avx2(const int8_t *x, size_t ldx, size_t n, size_t
         }
 }
 
-/* Eight of x * multiplier / 2^(24 + shift), as eb_requantise gives them. AVX2 shifts 64-bit numbers
- * only logically: 2^62 is added before, so that none is negative, and taken away after. */
-typedef struct eb_shift_avx2 {
-    __m256i before, after;
-    __m128i count;
-} eb_shift_avx2;
-
-static EB_ALWAYS_INLINE eb_shift_avx2 eb_shift_by_avx2(int shift) {
-    const uint64_t offset = (uint64_t)1 << 62, half = (uint64_t)1 << (23 + shift);
-    const eb_shift_avx2 s = {_mm256_set1_epi64x((int64_t)(offset + half)),
-                             _mm256_set1_epi32((int32_t)(uint32_t)(offset >> (24 + shift))),
-                             _mm_cvtsi32_si128(24 + shift)};
-    return s;
-}
-
-static EB_ALWAYS_INLINE __m256i eb_requantise_avx2(__m256i x, __m256i multipliers,
-                                                   eb_shift_avx2 s) {
-    __m256i even = _mm256_mul_epi32(x, multipliers);
-    __m256i odd = _mm256_mul_epi32(_mm256_srli_epi64(x, 32), _mm256_srli_epi64(multipliers, 32));
-    even = _mm256_srl_epi64(_mm256_add_epi64(even, s.before), s.count);
-    odd = _mm256_srl_epi64(_mm256_add_epi64(odd, s.before), s.count);
-    const __m256i both = _mm256_blend_epi32(even, _mm256_slli_epi64(odd, 32), 0xaa);
-    return _mm256_sub_epi32(both, s.after);
-}
-
 static EB_ALWAYS_INLINE __m256i eb_vector_avx2(const void *p) {
     return _mm256_loadu_si256(p);
 }
 
-/* out[16] = a, b limited to least and 127 */
-static EB_ALWAYS_INLINE void eb_store_i8_avx2(__m256i a, __m256i b, __m128i least, int8_t *out) {
-    const __m256i words = _mm256_permute4x64_epi64(_mm256_packs_epi32(a, b), 0xd8);
+/* Sixteen int32, shifted and limited to int16, in order. */
+static EB_ALWAYS_INLINE __m256i eb_to_i16_avx2(__m256i low, __m256i high, __m128i shift) {
+    const __m256i words =
+        _mm256_packs_epi32(_mm256_sra_epi32(low, shift), _mm256_sra_epi32(high, shift));
+    return _mm256_permute4x64_epi64(words, 0xd8);
+}
+
+/* Sixteen of eb_rescale. */
+static EB_ALWAYS_INLINE __m256i eb_rescale_avx2(const int32_t *acc, const eb_rescaling *r,
+                                                size_t c) {
+    const __m256i low = _mm256_add_epi32(eb_vector_avx2(acc + c), eb_vector_avx2(r->bias + c));
+    const __m256i high =
+        _mm256_add_epi32(eb_vector_avx2(acc + c + 8), eb_vector_avx2(r->bias + c + 8));
+    return _mm256_mulhrs_epi16(eb_to_i16_avx2(low, high, _mm_cvtsi32_si128(r->shift)),
+                               eb_vector_avx2(r->multipliers + c));
+}
+
+/* out[16] = x in int8. A sum beyond int16 would be beyond int8 too. */
+static EB_ALWAYS_INLINE void eb_narrow_avx2(__m256i x, int bits, __m128i least, int8_t *out) {
+    x = _mm256_adds_epi16(x, _mm256_set1_epi16((int16_t)(1 << bits >> 1)));
+    x = _mm256_sra_epi16(x, _mm_cvtsi32_si128(bits));
     const __m128i bytes =
-        _mm_packs_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
+        _mm_packs_epi16(_mm256_castsi256_si128(x), _mm256_extracti128_si256(x, 1));
     _mm_storeu_si128((void *)out, _mm_max_epi8(bytes, least));
 }
 
-static void eb_requantise_i8_avx2(const int32_t *acc, const int32_t *bias,
-                                  const int32_t *multipliers, int shift, size_t count,
+static void eb_requantise_i8_avx2(const int32_t *acc, const eb_rescaling *r, int bits, size_t count,
                                   int32_t least, int8_t *out) {
-    const eb_shift_avx2 s = eb_shift_by_avx2(shift);
-    size_t c = 0;
-    for (; c + 16 <= count; c += 16) {
-        __m256i x[2];
-        for (size_t v = 0; v < 2; v++) {
-            const size_t at = c + 8 * v;
-            x[v] = _mm256_add_epi32(eb_vector_avx2(acc + at), eb_vector_avx2(bias + at));
-            x[v] = eb_requantise_avx2(x[v], eb_vector_avx2(multipliers + at), s);
-        }
-        eb_store_i8_avx2(x[0], x[1], _mm_set1_epi8((char)least), out + c);
-    }
-    eb_requantise_i8(acc + c, bias + c, multipliers + c, shift, count - c, least, out + c);
-}
-
-static void eb_scale_i8_avx2(const int32_t *acc, int32_t multiplier, int shift, size_t count,
-                             int8_t *out) {
-    const eb_shift_avx2 s = eb_shift_by_avx2(shift);
-    const __m256i by = _mm256_set1_epi32(multiplier);
+    const __m128i limit = _mm_set1_epi8((char)least);
     size_t c = 0;
     for (; c + 16 <= count; c += 16)
-        eb_store_i8_avx2(eb_requantise_avx2(eb_vector_avx2(acc + c), by, s),
-                         eb_requantise_avx2(eb_vector_avx2(acc + c + 8), by, s),
-                         _mm_set1_epi8(-127), out + c);
-    eb_scale_i8(acc + c, multiplier, shift, count - c, out + c);
+        eb_narrow_avx2(eb_rescale_avx2(acc, r, c), bits, limit, out + c);
+    for (; c < count; c++)
+        out[c] = eb_narrow(eb_rescale(acc[c], r, c), bits, least);
 }
 
-static void eb_requantise_add_avx2(const int32_t *acc, const int32_t *bias,
-                                   const int32_t *multipliers, int shift, const int16_t *x,
-                                   size_t count, int32_t *y) {
-    const eb_shift_avx2 s = eb_shift_by_avx2(shift);
+static void eb_scale_i8_avx2(const int32_t *acc, int32_t multiplier, int shift, int bits,
+                             size_t count, int8_t *out) {
+    const __m256i by = _mm256_set1_epi16((int16_t)multiplier);
+    const __m128i limit = _mm_set1_epi8(-127), places = _mm_cvtsi32_si128(shift);
     size_t c = 0;
-    for (; c + 8 <= count; c += 8) {
-        const __m256i sum = _mm256_add_epi32(eb_vector_avx2(acc + c), eb_vector_avx2(bias + c));
-        const __m256i scaled = eb_requantise_avx2(sum, eb_vector_avx2(multipliers + c), s);
-        const __m256i old = _mm256_cvtepi16_epi32(_mm_loadu_si128((const void *)(x + c)));
-        _mm256_storeu_si256((void *)(y + c), _mm256_add_epi32(old, scaled));
+    for (; c + 16 <= count; c += 16) {
+        const __m256i x =
+            eb_to_i16_avx2(eb_vector_avx2(acc + c), eb_vector_avx2(acc + c + 8), places);
+        eb_narrow_avx2(_mm256_mulhrs_epi16(x, by), bits, limit, out + c);
     }
-    eb_requantise_add(acc + c, bias + c, multipliers + c, shift, x + c, count - c, y + c);
+    eb_scale_i8(acc + c, multiplier, shift, bits, count - c, out + c);
 }
 
-static void eb_narrow_i16_avx2(const int16_t *x, size_t count, int8_t *out) {
+static void eb_requantise_add_avx2(const int32_t *acc, const eb_rescaling *r, const int8_t *x,
+                                   int32_t factor, size_t count, int16_t *y) {
+    const __m256i by = _mm256_set1_epi16((int16_t)factor);
     size_t c = 0;
-    for (; c + 32 <= count; c += 32) {
-        /* x / 2^7 rounded: what vpmulhrsw gives for a factor of 2^8, exactly. */
-        const __m256i by = _mm256_set1_epi16(1 << 8);
-        const __m256i low = _mm256_mulhrs_epi16(eb_vector_avx2(x + c), by);
-        const __m256i high = _mm256_mulhrs_epi16(eb_vector_avx2(x + c + 16), by);
-        const __m256i bytes = _mm256_permute4x64_epi64(_mm256_packs_epi16(low, high), 0xd8);
-        _mm256_storeu_si256((void *)(out + c), _mm256_max_epi8(bytes, _mm256_set1_epi8(-127)));
+    for (; c + 16 <= count; c += 16) {
+        const __m256i old = _mm256_cvtepi8_epi16(_mm_loadu_si128((const void *)(x + c)));
+        const __m256i sum =
+            _mm256_adds_epi16(_mm256_mullo_epi16(old, by), eb_rescale_avx2(acc, r, c));
+        _mm256_storeu_si256((void *)(y + c), sum);
     }
-    eb_narrow_i16(x + c, count - c, out + c);
-}
-
-/* Eight of eb_exp2_i8. */
-static EB_ALWAYS_INLINE __m256i eb_exp2_avx2(__m256i x) {
-    const __m256i n = _mm256_min_epu32(_mm256_srli_epi32(x, 15), _mm256_set1_epi32(16));
-    const __m256i f = _mm256_and_si256(x, _mm256_set1_epi32(0x7fff));
-    const __m256i linear = _mm256_srai_epi32(_mm256_mullo_epi32(f, _mm256_set1_epi32(21975)), 15);
-    __m256i square = _mm256_srai_epi32(_mm256_mullo_epi32(f, _mm256_set1_epi32(5591)), 15);
-    square = _mm256_srai_epi32(_mm256_mullo_epi32(f, square), 15);
-    __m256i p = _mm256_sub_epi32(_mm256_set1_epi32(32768), linear);
-    p = _mm256_mullo_epi32(_mm256_add_epi32(p, square), _mm256_set1_epi32(127));
-    p = _mm256_add_epi32(_mm256_srlv_epi32(p, n), _mm256_set1_epi32(1 << 14));
-    return _mm256_srai_epi32(p, 15);
+    for (; c < count; c++)
+        y[c] = (int16_t)eb_clip_i16(x[c] * factor + eb_rescale(acc[c], r, c));
 }
 
 static EB_ALWAYS_INLINE int32_t eb_sum_avx2(__m256i x) {
@@ -184,46 +145,107 @@ static EB_ALWAYS_INLINE int32_t eb_sum_avx2(__m256i x) {
     return _mm_cvtsi128_si32(_mm_hadd_epi32(sum, sum));
 }
 
+/* Largest of sixteen uint16: vphminposuw finds the least of their complements. */
+static EB_ALWAYS_INLINE uint32_t eb_max_u16_avx2(__m256i x) {
+    const __m128i most = _mm_max_epu16(_mm256_castsi256_si128(x), _mm256_extracti128_si256(x, 1));
+    const __m128i least = _mm_minpos_epu16(_mm_xor_si128(most, _mm_set1_epi16(-1)));
+    return (uint16_t)~_mm_cvtsi128_si32(least);
+}
+
+/* Differences of 16 numbers to their row's mean, shifted: a shift to the right by e rounds as
+ * vpmulhrsw by 2^(15 - e) does. */
+static EB_ALWAYS_INLINE __m256i eb_difference_avx2(__m256i y, __m256i mean, int shift) {
+    const __m256i d = _mm256_subs_epi16(y, mean);
+    if (shift > 0)
+        return _mm256_mulhrs_epi16(d, _mm256_set1_epi16((int16_t)(1 << (15 - shift))));
+    return _mm256_sll_epi16(d, _mm_cvtsi32_si128(-shift));
+}
+
+/* For rows of whole vectors that are short enough to be summed in int32, whose differences and
+ * outputs fit int16 at every step; all others are for plain C. */
+static void eb_layer_norm_i8_avx2(const int16_t *y, size_t h, const int16_t *weight,
+                                  const int16_t *bias, const eb_norm_scales *scales, int8_t *out) {
+    const __m256i ones = _mm256_set1_epi16(1);
+    const __m128i limit = _mm_set1_epi8(-127);
+    __m256i sum = _mm256_setzero_si256(), largest = sum, squares = sum;
+    if (h % 16 || h > 1024) {
+        eb_layer_norm_i8(y, h, weight, bias, scales, out);
+        return;
+    }
+    for (size_t c = 0; c < h; c += 16)
+        sum = _mm256_add_epi32(sum, _mm256_madd_epi16(eb_vector_avx2(y + c), ones));
+    const __m256i mean = _mm256_set1_epi16((int16_t)eb_mean(eb_sum_avx2(sum), h));
+    for (size_t c = 0; c < h; c += 16) {
+        const __m256i d = _mm256_subs_epi16(eb_vector_avx2(y + c), mean);
+        largest = _mm256_max_epu16(largest, _mm256_abs_epi16(d));
+    }
+    eb_norm_row row = eb_norm_start((int16_t)_mm256_extract_epi16(mean, 0),
+                                    eb_max_u16_avx2(largest), (uint32_t)scales->epsilon);
+    for (size_t c = 0; c < h; c += 16) {
+        const __m256i d = eb_difference_avx2(eb_vector_avx2(y + c), mean, row.shift);
+        squares = _mm256_add_epi32(squares, _mm256_madd_epi16(d, d));
+    }
+    eb_norm_finish(&row, (uint32_t)eb_sum_avx2(squares), h);
+    if (row.length < 10) {
+        eb_layer_norm_i8(y, h, weight, bias, scales, out);
+        return;
+    }
+    const __m256i reciprocal = _mm256_set1_epi16((int16_t)row.reciprocal);
+    for (size_t c = 0; c < h; c += 16) {
+        __m256i x = eb_difference_avx2(eb_vector_avx2(y + c), mean, row.shift);
+        x = _mm256_sll_epi16(x, _mm_cvtsi32_si128(14 - row.length));
+        x = _mm256_mulhrs_epi16(_mm256_mulhrs_epi16(x, reciprocal), eb_vector_avx2(weight + c));
+        x = _mm256_adds_epi16(x, eb_vector_avx2(bias + c));
+        eb_narrow_avx2(x, scales->bits, limit, out + c);
+    }
+}
+
+/* Sixteen of eb_exp2_i8, as int16. */
+static EB_ALWAYS_INLINE __m256i eb_exp2_avx2(__m256i x) {
+    /* 128 >> n in the low byte for n < 8; the high byte of an index asks for 0. */
+    const __m256i powers = _mm256_broadcastsi128_si256(
+        _mm_setr_epi8((char)128, 64, 32, 16, 8, 4, 2, 1, 0, 0, 0, 0, 0, 0, 0, 0));
+    const __m256i n = _mm256_or_si256(_mm256_srli_epi16(x, 11), _mm256_set1_epi16((int16_t)0x8000));
+    const __m256i f = _mm256_slli_epi16(_mm256_and_si256(x, _mm256_set1_epi16(2047)), 4);
+    __m256i p = _mm256_mulhrs_epi16(f, _mm256_set1_epi16(5591));
+    p = _mm256_mulhrs_epi16(f, _mm256_sub_epi16(_mm256_set1_epi16(21975), p));
+    p = _mm256_sub_epi16(_mm256_set1_epi16(32767), p);
+    p = _mm256_mulhrs_epi16(p, _mm256_set1_epi16(127 << 8));
+    return _mm256_mulhrs_epi16(p, _mm256_shuffle_epi8(powers, n));
+}
+
 static int32_t eb_softmax_i8_avx2(const int32_t *scores, size_t count, size_t padded,
                                   int32_t multiplier, int shift, int8_t *out) {
-    const eb_shift_avx2 s = eb_shift_by_avx2(shift);
-    const __m256i by = _mm256_set1_epi32(multiplier);
-    const __m256i lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    const __m256i by = _mm256_set1_epi16((int16_t)multiplier), far = _mm256_set1_epi32(1 << 24);
+    const __m128i places = _mm_cvtsi32_si128(shift);
     int32_t max = scores[0];
     for (size_t j = 1; j < count; j++)
         max = scores[j] > max ? scores[j] : max;
-    __m256i sum = _mm256_setzero_si256();
-    size_t j = 0;
-    for (; j < count; j += 8) { /* padded is a multiple of 16 */
-        const __m256i mask = _mm256_cmpgt_epi32(_mm256_set1_epi32((int32_t)(count - j)), lanes);
-        __m256i x =
-            _mm256_sub_epi32(_mm256_set1_epi32(max), _mm256_maskload_epi32(scores + j, mask));
-        x = _mm256_slli_epi32(_mm256_min_epi32(x, _mm256_set1_epi32(1 << 24)), 6);
-        x = _mm256_and_si256(eb_exp2_avx2(eb_requantise_avx2(x, by, s)), mask);
-        sum = _mm256_add_epi32(sum, x);
-        const __m128i words =
-            _mm_packs_epi32(_mm256_castsi256_si128(x), _mm256_extracti128_si256(x, 1));
-        _mm_storel_epi64((void *)(out + j), _mm_packs_epi16(words, words));
+    const __m256i most = _mm256_set1_epi32(max);
+    __m128i sum = _mm_setzero_si128();
+    for (size_t j = 0; j < padded; j += 16) { /* whose blocks may be read to their end */
+        __m256i low = _mm256_sub_epi32(most, eb_vector_avx2(scores + j));
+        __m256i high = _mm256_sub_epi32(most, eb_vector_avx2(scores + j + 8));
+        low = _mm256_slli_epi32(_mm256_min_epi32(low, far), 6);
+        high = _mm256_slli_epi32(_mm256_min_epi32(high, far), 6);
+        const __m256i x = _mm256_mulhrs_epi16(eb_to_i16_avx2(low, high, places), by);
+        const __m256i e = eb_exp2_avx2(x);
+        __m128i bytes = _mm_packs_epi16(_mm256_castsi256_si128(e), _mm256_extracti128_si256(e, 1));
+        if (count - j < 16) {
+            const __m128i lanes =
+                _mm_setr_epi8(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+            const __m128i mask = _mm_cmpgt_epi8(_mm_set1_epi8((char)(count - j)), lanes);
+            bytes = _mm_and_si128(bytes, mask);
+        }
+        sum = _mm_add_epi64(sum, _mm_sad_epu8(bytes, _mm_setzero_si128()));
+        _mm_storeu_si128((void *)(out + j), bytes);
     }
-    memset(out + j, 0, padded - j);
-    return eb_sum_avx2(sum);
-}
-
-/* The root of a double, rounded down, is right for all integers below 2^52; variances are below
- * 2^43. */
-static inline uint32_t eb_root_avx2(uint64_t x) {
-    const __m128d number = _mm_set_sd((double)(int64_t)x);
-    return (uint32_t)_mm_cvttsd_si32(_mm_sqrt_sd(number, number));
-}
-
-static void eb_layer_norm_i16_avx2(int32_t *y, size_t h, const int16_t *weight, const int32_t *bias,
-                                   const eb_norm_scales *scales, int16_t *out) {
-    eb_normalise_i16(y, h, weight, bias, scales, eb_root_avx2, out);
+    return _mm_cvtsi128_si32(sum) + _mm_extract_epi32(sum, 2);
 }
 
 #define EB_I8_KERNELS_AVX2                                                                         \
     .requantise_i8 = eb_requantise_i8_avx2, .requantise_add = eb_requantise_add_avx2,              \
-    .scale_i8 = eb_scale_i8_avx2, .layer_norm_i16 = eb_layer_norm_i16_avx2,                        \
-    .narrow_i16 = eb_narrow_i16_avx2, .softmax_i8 = eb_softmax_i8_avx2, .unpack_i4 = eb_unpack_i4
+    .scale_i8 = eb_scale_i8_avx2, .layer_norm_i8 = eb_layer_norm_i8_avx2,                          \
+    .softmax_i8 = eb_softmax_i8_avx2, .unpack_i4 = eb_unpack_i4
 
 #endif

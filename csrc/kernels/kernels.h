@@ -15,6 +15,13 @@
     (EB_ROUND_UP(n) * ((head_size) + EB_ATTENTION_ROWS) +                                          \
      EB_ROUND_UP(head_size) * ((n) + EB_ATTENTION_ROWS))
 
+/* How the sums of a linear layer become int16: rescale((acc + bias) >> shift). */
+typedef struct eb_rescaling {
+    const int32_t *bias;
+    const int16_t *multipliers;
+    int shift;
+} eb_rescaling;
+
 typedef struct eb_kernels {
     const char *name;
     /* Both add to sums[cols] the symmetric residues mod modulus of n n-grams; n <= 2^31.
@@ -43,14 +50,17 @@ typedef struct eb_kernels {
     void (*gemm_i8)(const int8_t *x, size_t ldx, size_t n, size_t in, const int8_t *w,
                     size_t blocks, int32_t *acc, size_t ld);
     void (*unpack_i4)(const uint8_t *block, size_t in, int8_t *weights); /* i4.h */
-    void (*requantise_i8)(const int32_t *acc, const int32_t *bias, const int32_t *multipliers,
-                          int shift, size_t count, int32_t least, int8_t *out);
-    void (*requantise_add)(const int32_t *acc, const int32_t *bias, const int32_t *multipliers,
-                           int shift, const int16_t *x, size_t count, int32_t *y);
-    void (*scale_i8)(const int32_t *acc, int32_t multiplier, int shift, size_t count, int8_t *out);
-    void (*layer_norm_i16)(int32_t *y, size_t h, const int16_t *weight, const int32_t *bias,
-                           const eb_norm_scales *scales, int16_t *out);
-    void (*narrow_i16)(const int16_t *x, size_t count, int8_t *out);
+    /* gemm_i8 of four-bit weights, or NULL if they are best unpacked for it. */
+    void (*gemm_i4)(const int8_t *x, size_t ldx, size_t n, size_t in, const uint8_t *w,
+                    size_t blocks, int32_t *acc, size_t ld);
+    void (*requantise_i8)(const int32_t *acc, const eb_rescaling *r, int bits, size_t count,
+                          int32_t least, int8_t *out);
+    void (*requantise_add)(const int32_t *acc, const eb_rescaling *r, const int8_t *x,
+                           int32_t factor, size_t count, int16_t *y);
+    void (*scale_i8)(const int32_t *acc, int32_t multiplier, int shift, int bits, size_t count,
+                     int8_t *out);
+    void (*layer_norm_i8)(const int16_t *y, size_t h, const int16_t *weight, const int16_t *bias,
+                          const eb_norm_scales *scales, int8_t *out);
     int32_t (*softmax_i8)(const int32_t *scores, size_t count, size_t padded, int32_t multiplier,
                           int shift, int8_t *out);
 } eb_kernels;
