@@ -26,13 +26,6 @@ typedef struct eb_amx_config {
     uint8_t rows[16];
 } eb_amx_config;
 
-/* GCC's intrinsics do not say that they read memory. */
-#if defined(__GNUC__)
-#define EB_AMX_WRITTEN() __asm__ volatile("" ::: "memory")
-#else
-#define EB_AMX_WRITTEN() ((void)0)
-#endif
-
 static inline void eb_shape_amx(eb_amx_config *config, int tile, size_t rows, size_t row_bytes) {
     config->rows[tile] = (uint8_t)rows;
     config->row_bytes[tile] = (uint16_t)row_bytes;
@@ -49,7 +42,7 @@ static inline void eb_configure_amx(size_t rows, size_t rest) {
         eb_shape_amx(&config, EB_AMX_X_REST, rows, rest);
         eb_shape_amx(&config, EB_AMX_W_REST, rest / 4, 4 * EB_BLOCK);
     }
-    EB_AMX_WRITTEN();
+    __asm__ volatile("" ::: "memory"); /* GCC's intrinsics do not say that they read it. */
     _tile_loadconfig(&config);
 }
 
