@@ -86,11 +86,8 @@ static void embed(const eb_model *model, const uint8_t *token, size_t token_size
     const int16_t *types = eb_tensor_of(model, 0, EB_TOKEN_TYPE_EMBEDDINGS);
     int16_t *row = scratch;
     eb_hash_embed_i16(model->hash, token, token_size, row);
-    for (size_t c = 0; c < h; c++) {
-        const int32_t offset =
-            eb_round_shift(positions[position * h + c] * scales->position_multiplier, 7);
-        row[c] = (int16_t)eb_clip_i16(row[c] + offset + types[type * h + c]);
-    }
+    model->kernels->add_embeddings(positions + position * h, scales->position_multiplier,
+                                   types + type * h, h, row);
     model->kernels->layer_norm_i8(row, h, eb_tensor_of(model, 0, EB_EMBEDDINGS_NORM_WEIGHT),
                                   eb_tensor_of(model, 0, EB_EMBEDDINGS_NORM_BIAS),
                                   &scales->embeddings_norm, x);
@@ -247,7 +244,6 @@ static void encode_layer(const eb_model *model, size_t layer, size_t n, int8_t *
     const eb_config *config = eb_model_config(model);
     const size_t h = config->hidden_size, inner = config->intermediate_size;
     const eb_layer_scales *scales = W(LAYER_SCALES);
-    const int8_t *gelu = (const int8_t *)W(GELU_TABLE) + 128;
     const linear qkv = LINEAR(QKV, h, scales->qkv_shift);
     const linear attention = LINEAR(ATTENTION_OUTPUT, h, scales->attention_output_shift);
     const linear intermediate = LINEAR(INTERMEDIATE, h, scales->intermediate_shift);
@@ -263,8 +259,7 @@ static void encode_layer(const eb_model *model, size_t layer, size_t n, int8_t *
 
         linear_i8(model, p, &intermediate, x, rows, 0, inner, scales->intermediate_bits, -128,
                   p->wide);
-        for (size_t c = 0; c < rows * inner; c++)
-            p->wide[c] = gelu[p->wide[c]];
+        model->kernels->lookup_i8(W(GELU_TABLE), rows * inner, p->wide);
         linear_add(model, p, &output, p->wide, rows, x, scales->output_factor);
         layer_norm(model, p, rows, W(OUTPUT_NORM_WEIGHT), W(OUTPUT_NORM_BIAS), &scales->output_norm,
                    x);

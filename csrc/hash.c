@@ -125,19 +125,15 @@ uint64_t eb_hash_sums(const eb_hash *hash, const uint8_t *token, size_t token_si
     return num_grams;
 }
 
-/* values[j] = 2 * sums[j] / divisor in units of 2^-13, |2 * sums[j]| <= divisor. */
-static void fixed_point_means(const int64_t *sums, uint32_t count, uint64_t divisor,
-                              int16_t *values) {
-    int length = 0;
-    while (length < 64 && divisor >> length)
-        length++;
-    const int shift = length - 31; /* so that the divisor has 31 bits */
+/* means[j] = 2 * sums[j] / divisor in units of 2^-13, |2 * sums[j]| <= divisor. */
+static void fixed_point_means(const eb_hash *hash, const int64_t *sums, uint32_t count,
+                              uint64_t divisor, int16_t *means) {
+    int shift = -31; /* so that the divisor has 31 bits */
+    for (uint64_t rest = divisor; rest; rest >>= 1)
+        shift++;
     const uint64_t d = shift >= 0 ? divisor >> shift : divisor << -shift;
-    const int64_t reciprocal = (int64_t)(((uint64_t)1 << 60) / d);
-    for (uint32_t j = 0; j < count; j++) {
-        const int64_t sum = shift >= 0 ? sums[j] >> shift : sums[j] * ((int64_t)1 << -shift);
-        values[j] = (int16_t)((sum * reciprocal + ((int64_t)1 << 45)) >> 46);
-    }
+    const int32_t reciprocal = (int32_t)(((uint64_t)1 << 60) / d);
+    hash->kernels->hash_mean_i16(sums, count, shift, reciprocal, means);
 }
 
 /* The vector as floats or, if these are NULL, as integers. */
@@ -154,7 +150,7 @@ static void embed(const eb_hash *hash, const uint8_t *token, size_t token_size, 
             if (floats)
                 hash->kernels->hash_mean(sums, part, divisor, floats + first);
             else
-                fixed_point_means(sums, part, divisor, integers + first);
+                fixed_point_means(hash, sums, part, divisor, integers + first);
         }
     }
 }

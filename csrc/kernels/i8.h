@@ -54,6 +54,33 @@ static inline void eb_gemm_i8(const int8_t *x, size_t ldx, size_t n, size_t in, 
         }
 }
 
+/* means[j] = sums[j] / 2^shift * reciprocal / 2^46; a negative shift is one to the left. What is
+ * left of a sum fits int32, so that its lower half is the same from a logical shift. */
+static inline void eb_hash_mean_i16(const int64_t *sums, size_t cols, int shift, int32_t reciprocal,
+                                    int16_t *means) {
+    const int right = shift > 0 ? shift : 0, left = shift < 0 ? -shift : 0;
+    for (size_t j = 0; j < cols; j++) {
+        const int32_t sum = (int32_t)(uint32_t)((uint64_t)sums[j] << left >> right);
+        const int64_t product = (int64_t)sum * reciprocal + ((int64_t)1 << 45);
+        means[j] = (int16_t)((int32_t)(product >> 32) >> 14);
+    }
+}
+
+/* row[count] += type + position * multiplier / 2^7 */
+static inline void eb_add_embeddings(const int8_t *position, int32_t multiplier,
+                                     const int16_t *type, size_t count, int16_t *row) {
+    for (size_t c = 0; c < count; c++) {
+        const int32_t offset = (position[c] * multiplier + (1 << 6)) >> 7;
+        row[c] = (int16_t)eb_clip_i16(row[c] + offset + type[c]);
+    }
+}
+
+/* x[count] = table[x + 128] */
+static inline void eb_lookup_i8(const int8_t *table, size_t count, int8_t *x) {
+    for (size_t c = 0; c < count; c++)
+        x[c] = table[x[c] + 128];
+}
+
 /* A linear layer's sum as int16. */
 static inline int16_t eb_rescale(int32_t acc, const eb_rescaling *r, size_t c) {
     const int32_t sum = eb_clip_i16(eb_add(acc, r->bias[c]) >> r->shift);
@@ -121,10 +148,11 @@ static inline eb_norm_row eb_norm_start(int32_t mean, uint32_t largest, uint32_t
     return row;
 }
 
-/* From the sum of the squares of the shifted differences. */
-static inline void eb_norm_finish(eb_norm_row *row, uint64_t squares, size_t h) {
+/* From the sum of the squares of the shifted differences, by some way to a root rounded down. */
+static inline void eb_norm_finish(eb_norm_row *row, uint64_t squares, size_t h,
+                                  uint32_t (*integer_sqrt)(uint32_t)) {
     const uint32_t variance = (uint32_t)(squares / h) + row->least * row->least;
-    uint32_t deviation = eb_integer_sqrt(variance << 6);
+    uint32_t deviation = integer_sqrt(variance << 6); /* of less than 2^27 */
     deviation = deviation ? deviation : 1;
     row->length = eb_bit_length(deviation);
     row->reciprocal = (int32_t)((((uint32_t)1 << (row->length + 14)) - 1) / deviation);
@@ -162,7 +190,7 @@ static inline void eb_layer_norm_i8(const int16_t *y, size_t h, const int16_t *w
         const int32_t d = eb_norm_difference(&row, y[c]);
         squares += (uint32_t)(d * d);
     }
-    eb_norm_finish(&row, squares, h);
+    eb_norm_finish(&row, squares, h, eb_integer_sqrt);
     for (size_t c = 0; c < h; c++)
         out[c] =
             eb_norm_output(&row, eb_norm_difference(&row, y[c]), weight[c], bias[c], scales->bits);
@@ -195,6 +223,7 @@ static inline int32_t eb_softmax_i8(const int32_t *scores, size_t count, size_t 
 #define EB_I8_KERNELS                                                                              \
     .requantise_i8 = eb_requantise_i8, .requantise_add = eb_requantise_add,                        \
     .scale_i8 = eb_scale_i8, .layer_norm_i8 = eb_layer_norm_i8, .softmax_i8 = eb_softmax_i8,       \
-    .unpack_i4 = eb_unpack_i4
+    .unpack_i4 = eb_unpack_i4, .hash_mean_i16 = eb_hash_mean_i16,                                  \
+    .add_embeddings = eb_add_embeddings, .lookup_i8 = eb_lookup_i8
 
 #endif

@@ -3,11 +3,14 @@
 #ifndef EB_I8_AVX2_H
 #define EB_I8_AVX2_H
 
+#include "i4_avx2.h"
 #include "i8.h"
 #include "target.h"
 
-/* A tile's sums stay in registers; its rows of x are widened to int16 once for all blocks. */
+/* A tile's sums stay in registers; rows of x are widened to int16 once for all blocks, and so many
+ * that a tile's weights are used twice while they are near. */
 #define EB_TILE_ROWS 4
+#define EB_WIDE_ROWS 8
 #define EB_TILE_COLS 8
 #define EB_TILE_IN 512
 
@@ -44,7 +47,7 @@ static EB_ALWAYS_INLINE void eb_tile_avx2(const int16_t (*x)[EB_TILE_IN], size_t
 /* A number of rows that the compiler knows keeps the sums in registers. */
 static inline void eb_tile_rows_avx2(const int16_t (*x)[EB_TILE_IN], size_t rows, size_t in,
                                      const int8_t *w, int is_first, int32_t *acc, size_t ld) {
-    if (rows == 4)
+    if (rows >= 4)
         eb_tile_avx2(x, 4, in, w, is_first, acc, ld);
     else if (rows == 3)
         eb_tile_avx2(x, 3, in, w, is_first, acc, ld);
@@ -56,20 +59,22 @@ static inline void eb_tile_rows_avx2(const int16_t (*x)[EB_TILE_IN], size_t rows
 
 static inline void eb_gemm_i8_avx2(const int8_t *x, size_t ldx, size_t n, size_t in,
                                    const int8_t *w, size_t blocks, int32_t *acc, size_t ld) {
-    int16_t wide[EB_TILE_ROWS][EB_TILE_IN];
-    for (size_t i = 0; i < n; i += EB_TILE_ROWS)
+    int16_t wide[EB_WIDE_ROWS][EB_TILE_IN];
+    for (size_t rows; n > 0; n -= rows, x += rows * ldx, acc += rows * ld) {
+        rows = n < EB_WIDE_ROWS ? n : EB_WIDE_ROWS;
         for (size_t k = 0; k < in; k += EB_TILE_IN) {
-            const size_t rows = n - i < EB_TILE_ROWS ? n - i : EB_TILE_ROWS;
             const size_t part = in - k < EB_TILE_IN ? in - k : EB_TILE_IN;
             for (size_t r = 0; r < rows; r++)
                 for (size_t j = 0; j < part; j++)
-                    wide[r][j] = x[(i + r) * ldx + k + j];
+                    wide[r][j] = x[r * ldx + k + j];
             for (size_t c = 0; c < blocks * EB_BLOCK; c += EB_TILE_COLS) {
                 const int8_t *tile = w + c / EB_BLOCK * EB_BLOCK * in + c % EB_BLOCK * 4;
-                eb_tile_rows_avx2((const int16_t(*)[EB_TILE_IN])wide, rows, part,
-                                  tile + k * EB_BLOCK, k == 0, acc + i * ld + c, ld);
+                for (size_t r = 0; r < rows; r += EB_TILE_ROWS)
+                    eb_tile_rows_avx2((const int16_t(*)[EB_TILE_IN])wide + r, rows - r, part,
+                                      tile + k * EB_BLOCK, k == 0, acc + r * ld + c, ld);
             }
         }
+    }
 }
 
 static EB_ALWAYS_INLINE __m256i eb_vector_avx2(const void *p) {
@@ -161,6 +166,12 @@ static EB_ALWAYS_INLINE __m256i eb_difference_avx2(__m256i y, __m256i mean, int 
     return _mm256_sll_epi16(d, _mm_cvtsi32_si128(-shift));
 }
 
+/* The root of a double is exact enough to be rounded down. */
+static inline uint32_t eb_root_avx2(uint32_t x) {
+    const __m128d number = _mm_set_sd((double)(int32_t)x);
+    return (uint32_t)_mm_cvttsd_si32(_mm_sqrt_sd(number, number));
+}
+
 /* For rows of whole vectors that are short enough to be summed in int32, whose differences and
  * outputs fit int16 at every step; all others are for plain C. */
 static void eb_layer_norm_i8_avx2(const int16_t *y, size_t h, const int16_t *weight,
@@ -185,7 +196,7 @@ static void eb_layer_norm_i8_avx2(const int16_t *y, size_t h, const int16_t *wei
         const __m256i d = eb_difference_avx2(eb_vector_avx2(y + c), mean, row.shift);
         squares = _mm256_add_epi32(squares, _mm256_madd_epi16(d, d));
     }
-    eb_norm_finish(&row, (uint32_t)eb_sum_avx2(squares), h);
+    eb_norm_finish(&row, (uint32_t)eb_sum_avx2(squares), h, eb_root_avx2);
     if (row.length < 10) {
         eb_layer_norm_i8(y, h, weight, bias, scales, out);
         return;
@@ -198,6 +209,38 @@ static void eb_layer_norm_i8_avx2(const int16_t *y, size_t h, const int16_t *wei
         x = _mm256_adds_epi16(x, eb_vector_avx2(bias + c));
         eb_narrow_avx2(x, scales->bits, limit, out + c);
     }
+}
+
+/* Entries of a table of 256 by tables of 16: one is chosen by the lower four bits of an index, then
+ * of two of them each time by the next bit, which vpblendvb takes from the top of a byte. */
+static EB_ALWAYS_INLINE __m256i eb_lookup_pair_avx2(const int8_t *table, __m256i low, __m256i bit) {
+    const __m128i *parts = (const __m128i *)(const void *)table;
+    const __m256i a = _mm256_broadcastsi128_si256(_mm_loadu_si128(parts));
+    const __m256i b = _mm256_broadcastsi128_si256(_mm_loadu_si128(parts + 1));
+    return _mm256_blendv_epi8(_mm256_shuffle_epi8(a, low), _mm256_shuffle_epi8(b, low), bit);
+}
+
+static EB_ALWAYS_INLINE __m256i eb_lookup_half_avx2(const int8_t *table, __m256i low,
+                                                    const __m256i *bits) {
+    const __m256i a = _mm256_blendv_epi8(eb_lookup_pair_avx2(table, low, bits[0]),
+                                         eb_lookup_pair_avx2(table + 32, low, bits[0]), bits[1]);
+    const __m256i b = _mm256_blendv_epi8(eb_lookup_pair_avx2(table + 64, low, bits[0]),
+                                         eb_lookup_pair_avx2(table + 96, low, bits[0]), bits[1]);
+    return _mm256_blendv_epi8(a, b, bits[2]);
+}
+
+static void eb_lookup_i8_avx2(const int8_t *table, size_t count, int8_t *x) {
+    size_t c = 0;
+    for (; c + 32 <= count; c += 32) {
+        const __m256i index = eb_vector_avx2(x + c); /* negative ones are the table's first half */
+        const __m256i low = _mm256_and_si256(index, _mm256_set1_epi8(15));
+        const __m256i bits[] = {_mm256_slli_epi16(index, 3), _mm256_slli_epi16(index, 2),
+                                _mm256_slli_epi16(index, 1)};
+        const __m256i value = _mm256_blendv_epi8(eb_lookup_half_avx2(table + 128, low, bits),
+                                                 eb_lookup_half_avx2(table, low, bits), index);
+        _mm256_storeu_si256((void *)(x + c), value);
+    }
+    eb_lookup_i8(table, count - c, x + c);
 }
 
 /* Sixteen of eb_exp2_i8, as int16. */
@@ -214,14 +257,24 @@ static EB_ALWAYS_INLINE __m256i eb_exp2_avx2(__m256i x) {
     return _mm256_mulhrs_epi16(p, _mm256_shuffle_epi8(powers, n));
 }
 
+static EB_ALWAYS_INLINE int32_t eb_max_avx2(const int32_t *numbers, size_t count) {
+    __m256i max = _mm256_set1_epi32(numbers[0]);
+    size_t j = 0;
+    for (; j + 8 <= count; j += 8)
+        max = _mm256_max_epi32(max, eb_vector_avx2(numbers + j));
+    for (; j < count; j++)
+        max = _mm256_max_epi32(max, _mm256_set1_epi32(numbers[j]));
+    __m128i half = _mm_max_epi32(_mm256_castsi256_si128(max), _mm256_extracti128_si256(max, 1));
+    half = _mm_max_epi32(half, _mm_shuffle_epi32(half, _MM_SHUFFLE(1, 0, 3, 2)));
+    half = _mm_max_epi32(half, _mm_shuffle_epi32(half, _MM_SHUFFLE(2, 3, 0, 1)));
+    return _mm_cvtsi128_si32(half);
+}
+
 static int32_t eb_softmax_i8_avx2(const int32_t *scores, size_t count, size_t padded,
                                   int32_t multiplier, int shift, int8_t *out) {
     const __m256i by = _mm256_set1_epi16((int16_t)multiplier), far = _mm256_set1_epi32(1 << 24);
     const __m128i places = _mm_cvtsi32_si128(shift);
-    int32_t max = scores[0];
-    for (size_t j = 1; j < count; j++)
-        max = scores[j] > max ? scores[j] : max;
-    const __m256i most = _mm256_set1_epi32(max);
+    const __m256i most = _mm256_set1_epi32(eb_max_avx2(scores, count));
     __m128i sum = _mm_setzero_si128();
     for (size_t j = 0; j < padded; j += 16) { /* whose blocks may be read to their end */
         __m256i low = _mm256_sub_epi32(most, eb_vector_avx2(scores + j));
@@ -246,6 +299,8 @@ static int32_t eb_softmax_i8_avx2(const int32_t *scores, size_t count, size_t pa
 #define EB_I8_KERNELS_AVX2                                                                         \
     .requantise_i8 = eb_requantise_i8_avx2, .requantise_add = eb_requantise_add_avx2,              \
     .scale_i8 = eb_scale_i8_avx2, .layer_norm_i8 = eb_layer_norm_i8_avx2,                          \
-    .softmax_i8 = eb_softmax_i8_avx2, .unpack_i4 = eb_unpack_i4
+    .softmax_i8 = eb_softmax_i8_avx2, .unpack_i4 = eb_unpack_i4,                                   \
+    .hash_mean_i16 = eb_hash_mean_i16, .add_embeddings = eb_add_embeddings,                        \
+    .lookup_i8 = eb_lookup_i8_avx2, .gemm_i4 = eb_gemm_i4_avx2
 
 #endif

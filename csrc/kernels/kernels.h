@@ -61,6 +61,11 @@ typedef struct eb_kernels {
                      int8_t *out);
     void (*layer_norm_i8)(const int16_t *y, size_t h, const int16_t *weight, const int16_t *bias,
                           const eb_norm_scales *scales, int8_t *out);
+    void (*hash_mean_i16)(const int64_t *sums, size_t cols, int shift, int32_t reciprocal,
+                          int16_t *means);
+    void (*add_embeddings)(const int8_t *position, int32_t multiplier, const int16_t *type,
+                           size_t count, int16_t *row);
+    void (*lookup_i8)(const int8_t *table, size_t count, int8_t *x);
     int32_t (*softmax_i8)(const int32_t *scores, size_t count, size_t padded, int32_t multiplier,
                           int shift, int8_t *out);
 } eb_kernels;

@@ -132,10 +132,70 @@ static void test_unpack(const eb_kernels *k, size_t in) {
     free(expected);
 }
 
+/* A product with four-bit weights, of well-formed blocks: scales up to 17, halves from 1 on. */
+static void test_gemm_i4(const eb_kernels *k, size_t n, size_t in, size_t blocks) {
+    const size_t columns = blocks * EB_BLOCK, size = EB_I4_SIZE(in, EB_BLOCK), ldx = in + n % 3;
+    uint8_t *packed = random_bytes(blocks * size);
+    int8_t *x = random_bytes(n * ldx), *w = allocate(in * columns);
+    int32_t *expected = allocate(n * columns * sizeof *expected);
+    int32_t *acc = allocate(n * columns * sizeof *acc);
+    for (size_t b = 0; b < blocks; b++) {
+        uint8_t *block = packed + b * size;
+        for (size_t i = 0; i < size; i++) {
+            const uint8_t low = block[i] & 15, high = block[i] >> 4;
+            const int is_scale = i < in / EB_I4_GROUP * EB_BLOCK;
+            block[i] = is_scale ? (uint8_t)(1 + block[i] % 17)
+                                : (uint8_t)((low ? low : 1) | (high ? high : 15) << 4);
+        }
+        eb_unpack_i4(block, in, w + b * in * EB_BLOCK);
+    }
+    eb_gemm_i8(x, ldx, n, in, w, blocks, expected, columns);
+    k->gemm_i4(x, ldx, n, in, packed, blocks, acc, columns);
+    CHECK(memcmp(acc, expected, n * columns * sizeof *acc) == 0, "%s gemm_i4 %zu %zu %zu", k->name,
+          n, in, blocks);
+    free(packed);
+    free(x);
+    free(w);
+    free(expected);
+    free(acc);
+}
+
+/* The look-up table, the embeddings' sum and the hash's division. */
+static void test_embedding(const eb_kernels *k, size_t count) {
+    int8_t *table = random_bytes(256), *x = random_bytes(count), *same = copy_of(x, count);
+    int16_t *row = random_bytes(count * sizeof *row), *type = random_bytes(count * sizeof *type);
+    int16_t *same_row = copy_of(row, count * sizeof *row);
+    int32_t *low = random_numbers(count, 32);
+    int64_t *sums = allocate(count * sizeof *sums);
+    const int32_t multiplier = (int32_t)(random_u32() & INT16_MAX);
+    const int32_t reciprocal = (int32_t)((1u << 29) + random_u32());
+    const int shift = (int)(random_u32() % 40) - 8;
+    eb_add_embeddings(x, multiplier, type, count, row);
+    k->add_embeddings(x, multiplier, type, count, same_row);
+    CHECK(memcmp(row, same_row, count * sizeof *row) == 0, "%s embeddings %zu", k->name, count);
+    eb_lookup_i8(table, count, x);
+    k->lookup_i8(table, count, same);
+    CHECK(memcmp(x, same, count) == 0, "%s lookup %zu", k->name, count);
+    for (size_t j = 0; j < count; j++)
+        sums[j] = shift < 0 ? low[j] >> 10 : (int64_t)low[j] * ((int64_t)1 << shift) / 2;
+    eb_hash_mean_i16(sums, count, shift, reciprocal, row);
+    k->hash_mean_i16(sums, count, shift, reciprocal, same_row);
+    CHECK(memcmp(row, same_row, count * sizeof *row) == 0, "%s hash mean %zu", k->name, count);
+    free(table);
+    free(x);
+    free(same);
+    free(row);
+    free(type);
+    free(same_row);
+    free(low);
+    free(sums);
+}
+
 static void test_kernels(const eb_kernels *k) {
     printf("kernels: %s\n", k->name);
     CHECK(k->gemm_i8 && k->unpack_i4 && k->requantise_i8 && k->requantise_add && k->scale_i8 &&
-              k->layer_norm_i8 && k->softmax_i8,
+              k->layer_norm_i8 && k->softmax_i8 && k->hash_mean_i16 && k->add_embeddings &&
+              k->lookup_i8,
           "%s lacks a kernel", k->name);
     test_unpack(k, 32);
     test_unpack(k, 160);
@@ -147,9 +207,13 @@ static void test_kernels(const eb_kernels *k) {
     for (size_t count = 1; count <= 70; count++) {
         test_rows(k, count);
         test_softmax(k, count);
+        test_embedding(k, count);
         for (int bits = 1; bits <= 16; bits++)
             test_layer_norm(k, 16 * count, bits);
     }
+    for (size_t n = 1; n <= 9 && k->gemm_i4; n++)
+        for (size_t in = 32; in <= 1056; in += 512)
+            test_gemm_i4(k, n, in, 1 + n % 3);
     test_layer_norm(k, 4096, 16);
     test_layer_norm(k, 24, 16);
 }
