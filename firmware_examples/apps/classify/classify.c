@@ -1,0 +1,78 @@
+/* A line of text in; its label, how sure the model is, and the cycles that took, out. */
+#include "board.h"
+#include "console.h"
+#include "engine.h"
+
+#define MAX_LABELS 64
+
+/* e^x for x <= 0, by (1 + x/1024 + (x/1024)^2 / 2)^1024: right to 4 digits, with no libm. */
+static float exponential(float x) {
+    if (x < -20.0f)
+        return 0.0f;
+    const float small = x / 1024.0f;
+    float y = 1.0f + small + small * small / 2.0f;
+    for (int i = 0; i < 10; i++)
+        y *= y;
+    return y;
+}
+
+static void print_result(const eb_model *model, const float *logits) {
+    const uint32_t count = eb_model_config(model)->num_labels;
+    if (eb_model_config(model)->task == EB_TASK_REGRESSION) {
+        print_fraction(logits[0], 3);
+        return;
+    }
+    uint32_t best = 0;
+    for (uint32_t i = 1; i < count; i++)
+        best = logits[i] > logits[best] ? i : best;
+    float sum = 0.0f;
+    for (uint32_t i = 0; i < count; i++)
+        sum += exponential(logits[i] - logits[best]);
+    size_t size;
+    const char *label = eb_model_label(model, best, &size);
+    print_bytes(label, size);
+    print(" ");
+    print_fraction(1.0f / sum, 2);
+}
+
+int main(void) {
+    static char line[LINE];
+    static float logits[MAX_LABELS];
+    const engine e = engine_open();
+    if (eb_model_config(e.model)->num_labels > MAX_LABELS) {
+        print("the model has too many labels: raise MAX_LABELS in classify.c\n");
+        return 2;
+    }
+    print("edgebert: type a line\n");
+    for (;;) {
+        print("> ");
+        const int size = console_line(line, sizeof line, 1);
+        if (size == CONSOLE_TOO_LONG) {
+            print("line too long: ");
+            print_number(sizeof line);
+            print(" bytes at most\n");
+        }
+        if (size <= 0)
+            continue;
+        const eb_text text = {line, (size_t)size, NULL, 0};
+        eb_report report;
+        const uint64_t begin = board_cycles();
+        const eb_status status =
+            eb_classify(e.model, &text, e.arena, e.arena_size, logits, NULL, &report);
+        const uint64_t cycles = board_cycles() - begin;
+        if (status != EB_OK) {
+            print(eb_status_text(status));
+            print("\n");
+            continue;
+        }
+        print_result(e.model, logits);
+        print(" ");
+        print_number(cycles);
+        if (report.num_dropped) {
+            print(" without the last ");
+            print_number(report.num_dropped);
+            print(" tokens");
+        }
+        print("\n");
+    }
+}
