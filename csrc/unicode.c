@@ -2,13 +2,13 @@
 
 #include "unicode_tables.h"
 
-/* Index of the last of count sorted entries that is <= key; the first one always is. Random
- * text defeats branch prediction, so the step is written as a selection. */
-static size_t find_last(const uint32_t *entries, size_t count, uint32_t key) {
+/* Index of the last of count sorted keys that is <= key, or else 0. Random text defeats branch
+ * prediction, so the step is written as a selection. */
+static size_t find_last(const uint16_t *keys, size_t count, uint32_t key) {
     size_t low = 0;
     while (count > 1) {
         const size_t half = count / 2;
-        low = entries[low + half] <= key ? low + half : low;
+        low = keys[low + half] <= key ? low + half : low;
         count -= half;
     }
     return low;
@@ -19,8 +19,11 @@ eb_char_class eb_char_class_of(uint32_t code_point) {
         return (eb_char_class)ascii_classes[code_point];
     if (code_point > EB_MAX_CODE_POINT)
         return EB_CHAR_REMOVED;
-    const size_t count = sizeof class_runs / sizeof class_runs[0];
-    return (eb_char_class)(class_runs[find_last(class_runs, count, code_point << 3 | 7)] & 7);
+    const uint32_t block = code_point >> 13, key = (code_point & 0x1fff) << 3 | 7;
+    /* What begins before the block goes on in it: hence the entry before its own. */
+    const uint16_t *runs = class_runs + class_blocks[block] - 1;
+    const size_t count = 1u + class_blocks[block + 1] - class_blocks[block];
+    return (eb_char_class)(runs[find_last(runs, count, key)] & 7);
 }
 
 #define HANGUL_FIRST 0xac00u /* the 11,172 syllables decompose by rule (Unicode, section 3.12) */
@@ -34,26 +37,20 @@ static size_t fold_hangul(uint32_t index, uint32_t folded[EB_MAX_FOLDED]) {
     return trailing ? 3 : 2;
 }
 
-/* fold_keys, fold_shapes and fold_targets hold, plane by plane, runs of code points that fold by
- * one distance. */
 static uint32_t fold_single(uint32_t code_point) {
     const uint32_t plane = code_point >> 16, key = code_point & 0xffff;
     if (plane > 2)
         return code_point;
-    size_t low = fold_planes[plane].first, count = fold_planes[plane + 1].first - low;
-    if (count == 0 || fold_keys[low] > key)
+    const size_t first = fold_planes[plane].first, count = fold_planes[plane + 1].first - first;
+    if (count == 0 || fold_keys[first] > key)
         return code_point;
-    while (count > 1) {
-        const size_t half = count / 2;
-        low = fold_keys[low + half] <= key ? low + half : low;
-        count -= half;
-    }
-    const uint32_t shape = fold_shapes[low], length = (shape & 63) + 1, step = (shape >> 6 & 1) + 1;
-    const uint32_t distance = key - fold_keys[low];
-    if (distance >= length * step || distance % step)
+    const size_t run = first + find_last(fold_keys + first, count, key);
+    const uint32_t distance = key - fold_keys[run], shape = fold_shapes[run], how = shape & 3;
+    if (distance > fold_lasts[run] || (how == FOLDS_EVERY_OTHER && distance % 2))
         return code_point;
-    const uint32_t target_plane = fold_planes[plane].targets[shape >> 7];
-    return target_plane << 16 | ((fold_targets[low] + distance) & 0xffff);
+    const uint16_t *folds = fold_targets + (shape >> 3);
+    const uint32_t fold = how == FOLDS_EACH ? folds[distance] : folds[0] + distance;
+    return (uint32_t)fold_planes[plane].targets[shape >> 2 & 1] << 16 | (fold & 0xffff);
 }
 
 static size_t fold_to_several(uint32_t code_point, uint32_t folded[EB_MAX_FOLDED]) {
@@ -87,11 +84,14 @@ size_t eb_char_fold(uint32_t code_point, eb_char_class class, uint32_t folded[EB
 }
 
 unsigned eb_char_combining_class(uint32_t code_point) {
-    const size_t count = sizeof combining / sizeof combining[0];
-    if (code_point < combining[0] >> 8)
+    const size_t total = sizeof combining_keys / sizeof combining_keys[0];
+    const uint32_t plane = code_point >> 16, key = code_point & 0xffff;
+    if (plane > 1)
         return 0;
-    const uint32_t entry = combining[find_last(combining, count, code_point << 8 | 0xff)];
-    return entry >> 8 == code_point ? entry & 0xff : 0;
+    const size_t first = plane ? COMBINING_IN_PLANE_0 : 0;
+    const size_t count = plane ? total - COMBINING_IN_PLANE_0 : COMBINING_IN_PLANE_0;
+    const size_t at = first + find_last(combining_keys + first, count, key);
+    return combining_keys[at] == key ? combining_classes[at] : 0;
 }
 
 uint32_t eb_utf8_read(const uint8_t **at, const uint8_t *end) {

@@ -57,25 +57,46 @@ def fold(code_point: int) -> list[int]:
     return [ord(c) for c in uncased.normalize_str(chr(code_point)).strip(" ")]
 
 
-def runs(folds: dict[int, int]) -> Iterator[tuple[int, int, int]]:
-    """(first, length, step) of neighbours that fold by one distance, at most 64 of them."""
+ONE_DISTANCE, EVERY_OTHER, EACH = range(3)  # how the folds of a run are stored
+RUN_SIZE, FOLD_SIZE, LONGEST_RUN = 5, 2, 256  # bytes, bytes, code points
+
+
+def runs_from(keys: list[int], at: int, folds: dict[int, int]) -> Iterator[tuple[int, int, int]]:
+    """(number of keys, how, number of folds stored) of each run that may begin at keys[at]."""
+    first, plane = keys[at], folds[keys[at]] >> 16
+    steps = {ONE_DISTANCE: 1, EVERY_OTHER: 2}
+    for end in range(at, len(keys)):
+        key, distance = keys[end], keys[end] - first
+        if distance >= LONGEST_RUN or folds[key] >> 16 != plane:
+            return
+        steps = {
+            how: step
+            for how, step in steps.items()
+            if distance == step * (end - at) and folds[key] - folds[first] == distance
+        }
+        for how in steps:
+            yield end - at + 1, how, 1
+        has_no_gap = distance == end - at
+        if has_no_gap or first >> 16 == plane:  # in a gap, code points fold to themselves
+            yield end - at + 1, EACH, distance + 1
+
+
+def runs(folds: dict[int, int]) -> Iterator[tuple[int, int, int, list[int]]]:
+    """(first, last, how, folds) of the runs that take the fewest bytes."""
     keys = sorted(folds)
+    best: list[tuple[int, int, int]] = [(0, 0, 0)] * (len(keys) + 1)  # bytes, keys, how
+    for at in reversed(range(len(keys))):
+        best[at] = min(
+            (RUN_SIZE + FOLD_SIZE * stored + best[at + count][0], count, how)
+            for count, how, stored in runs_from(keys, at, folds)
+        )
     at = 0
     while at < len(keys):
-        best = (1, 1)
-        for step in (1, 2):
-            length = 1
-            while (
-                length < 64
-                and at + length < len(keys)
-                and keys[at + length] == keys[at] + step * length
-                and folds[keys[at + length]] - folds[keys[at]] == step * length
-                and folds[keys[at + length]] >> 16 == folds[keys[at]] >> 16
-            ):
-                length += 1
-            best = max(best, (length, step))
-        yield keys[at], *best
-        at += best[0]
+        _, count, how = best[at]
+        first, last = keys[at], keys[at + count - 1]
+        covered = range(first, last + 1) if how == EACH else range(first, first + 1)
+        yield first, last, how, [folds.get(key, key) for key in covered]
+        at += count
 
 
 def array(ctype: str, name: str, values: Iterable[int], form: str = "{}") -> None:
@@ -99,10 +120,16 @@ def main() -> None:
     classes = {c: class_of(c) for c in CODE_POINTS}
     print("\n/* eb_char_class of the first 128 code points. */", end="")
     array("uint8_t", "ascii_classes", (classes[c] for c in range(128)))
-    print("\n/* code point << 3 | eb_char_class of it and those that follow. */", end="")
     changes = [c for c in CODE_POINTS if c in (0, 0xE000) or classes[c] != classes[c - 1]]
-    entries = sorted({*(c << 3 | classes[c] for c in changes), 0xD800 << 3 | REMOVED})
-    array("uint32_t", "class_runs", entries, "0x{:x}")
+    starts = sorted({*((c, classes[c]) for c in changes), (0xD800, REMOVED)})
+    print(
+        "\n/* Low 13 bits of a code point << 3 | eb_char_class of it and those that follow; and for"
+    )
+    print(" * each value of the higher bits, the index of the first such entry. */", end="")
+    array("uint16_t", "class_runs", ((c & 0x1FFF) << 3 | k for c, k in starts), "0x{:x}")
+    blocks = range((0x110000 >> 13) + 1)
+    firsts = (max(1, sum(c >> 13 < block for c, _ in starts)) for block in blocks)
+    array("uint16_t", "class_blocks", firsts)
 
     accents = (REMOVED, SPACE, ACCENT, STARTER_ACCENT)
     folds = {
@@ -115,23 +142,30 @@ def main() -> None:
     assert max(len(f) for f in several.values()) == 3
     assert all(classes[part] == LETTER for f in several.values() for part in f)
     assert max(single) < 0x30000
-    shapes, keys, targets, planes = [], [], [], []
+    keys, lasts, shapes, stored, planes = [], [], [], [], []
     for plane in range(3):
         in_plane = {c: f for c, f in single.items() if c >> 16 == plane}
         target_planes = sorted({f >> 16 for f in in_plane.values()})
         assert len(target_planes) <= 2
         planes.append((len(keys), target_planes[0], target_planes[-1]))
-        for first, length, step in runs(in_plane):
-            high = in_plane[first] >> 16 != target_planes[0]
+        for first, last, how, targets in runs(in_plane):
+            high = targets[0] >> 16 != target_planes[0]
             keys.append(first & 0xFFFF)
-            targets.append(in_plane[first] & 0xFFFF)
-            shapes.append(high << 7 | (step - 1) << 6 | (length - 1))
-    print("\n/* Runs of code points with one distance to what they fold to: low 16 bits of the")
-    print(" * first; (length - 1) | (step - 1) << 6 | (which of the target planes) << 7; low 16")
-    print(" * bits of its fold. */", end="")
+            lasts.append(last - first)
+            shapes.append(len(stored) << 3 | high << 2 | how)
+            stored += [target & 0xFFFF for target in targets]
+    print(
+        "\n/* Runs of code points that fold to one: low 16 bits of the first; distance to the last;"
+    )
+    print(" * (index of the first fold) << 3 | (which of the target planes) << 2 | FOLDS_...; and")
+    print(" * low 16 bits of the folds, or of the first one if the others follow from it. */")
+    print(f"#define FOLDS_AT_ONE_DISTANCE {ONE_DISTANCE}")
+    print(f"#define FOLDS_EVERY_OTHER {EVERY_OTHER} /* the rest fold to themselves */")
+    print(f"#define FOLDS_EACH {EACH}", end="")
     array("uint16_t", "fold_keys", keys, "0x{:x}")
-    array("uint8_t", "fold_shapes", shapes)
-    array("uint16_t", "fold_targets", targets, "0x{:x}")
+    array("uint8_t", "fold_lasts", lasts)
+    array("uint16_t", "fold_shapes", shapes, "0x{:x}")
+    array("uint16_t", "fold_targets", stored, "0x{:x}")
     print("\n/* For planes 0 to 2: index of the first run, and the planes that folds lie in. */")
     print(
         "static const struct {\n    uint16_t first;\n    uint8_t targets[2];\n} fold_planes[] = {"
@@ -149,8 +183,13 @@ def main() -> None:
     marks = [
         (c, number) for c in CODE_POINTS if classes[c] == LETTER and (number := combining_class(c))
     ]
-    print("\n/* code point << 8 | combining class, of those that are no accents. */", end="")
-    array("uint32_t", "combining", (c << 8 | k for c, k in marks), "0x{:x}")
+    assert marks[-1][0] < 0x20000
+    in_plane_0 = sum(c < 0x10000 for c, _ in marks)
+    print("\n/* Low 16 bits of the code points with a combining class that are no accents, and the")
+    print(" * class; first those of plane 0. */")
+    print(f"#define COMBINING_IN_PLANE_0 {in_plane_0}", end="")
+    array("uint16_t", "combining_keys", (c & 0xFFFF for c, _ in marks), "0x{:x}")
+    array("uint8_t", "combining_classes", (number for _, number in marks))
     print("\n#endif")
 
 
