@@ -85,9 +85,18 @@ static void embed(const eb_model *model, const uint8_t *token, size_t token_size
     const int8_t *positions = eb_tensor_of(model, 0, EB_POSITION_EMBEDDINGS);
     const int16_t *types = eb_tensor_of(model, 0, EB_TOKEN_TYPE_EMBEDDINGS);
     int16_t *row = scratch;
+    int8_t *unpacked = (int8_t *)(row + h); /* of h, which is less than there are sums */
+    if (eb_model_config(model)->dtype == EB_DTYPE_I4) {
+        const size_t block = EB_I4_SIZE(h, EB_BLOCK);
+        eb_unpack_i4_column((const uint8_t *)positions + position / EB_BLOCK * block, h,
+                            position % EB_BLOCK, unpacked);
+        positions = unpacked;
+    } else {
+        positions += position * h;
+    }
     eb_hash_embed_i16(model->hash, token, token_size, row);
-    model->kernels->add_embeddings(positions + position * h, scales->position_multiplier,
-                                   types + type * h, h, row);
+    model->kernels->add_embeddings(positions, scales->position_multiplier, types + type * h, h,
+                                   row);
     model->kernels->layer_norm_i8(row, h, eb_tensor_of(model, 0, EB_EMBEDDINGS_NORM_WEIGHT),
                                   eb_tensor_of(model, 0, EB_EMBEDDINGS_NORM_BIAS),
                                   &scales->embeddings_norm, x);

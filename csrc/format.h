@@ -37,7 +37,8 @@ typedef struct eb_file_header {
 #define EB_BLOCK 16
 #define EB_ROUND_UP(n) (((n) + EB_BLOCK - 1) / EB_BLOCK * EB_BLOCK)
 
-/* Four-bit matrices: blocks of [in / 32][16] scales and [in / 4][32] bytes (kernels/i4.h). */
+/* Four-bit matrices: blocks of [in / 32][16] scales and [in / 4][32] bytes (kernels/i4.h). So are
+ * four-bit position embeddings, of which each is a column. */
 #define EB_I4_GROUP 32
 #define EB_I4_SIZE(in, out) ((out) / EB_BLOCK * ((in) / EB_I4_GROUP * EB_BLOCK + (in) * 8))
 

@@ -54,7 +54,7 @@ static const struct {
     uint8_t place, rows, cols, is_matrix;
     uint8_t dtypes[3]; /* in models of EB_DTYPE_F32, EB_DTYPE_I8 and EB_DTYPE_I4 */
 } roles[EB_NUM_ROLES] = {
-    [EB_POSITION_EMBEDDINGS] = {EMBEDDINGS, POSITIONS, HIDDEN, 0, {F32, I8, I8}},
+    [EB_POSITION_EMBEDDINGS] = {EMBEDDINGS, POSITIONS, HIDDEN, 0, {F32, I8, I4}},
     [EB_TOKEN_TYPE_EMBEDDINGS] = {EMBEDDINGS, TYPES, HIDDEN, 0, {F32, I16, I16}},
     [EB_EMBEDDINGS_NORM_WEIGHT] = {EMBEDDINGS, ONE, HIDDEN, 0, {F32, I16, I16}},
     [EB_EMBEDDINGS_NORM_BIAS] = {EMBEDDINGS, ONE, HIDDEN, 0, {F32, I16, I16}},
@@ -111,8 +111,10 @@ eb_status eb_tensor_of_role(const eb_config *config, uint32_t role, eb_tensor *t
     tensor->cols = extent(config, roles[role].cols);
     const uint32_t stored = roles[role].is_matrix ? EB_ROUND_UP(tensor->cols) : tensor->cols;
     tensor->data.size = tensor->rows * stored * sizes[tensor->dtype]; /* below 2^31 */
-    if (tensor->dtype == I4)
-        tensor->data.size = EB_I4_SIZE(tensor->rows, stored);
+    if (tensor->dtype == I4) /* positions are columns there, of hidden_size inputs */
+        tensor->data.size = roles[role].is_matrix
+                                ? EB_I4_SIZE(tensor->rows, stored)
+                                : EB_I4_SIZE(tensor->cols, EB_ROUND_UP(tensor->rows));
     return EB_OK;
 }
 

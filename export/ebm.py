@@ -97,7 +97,8 @@ def _config(spec: ModelSpec) -> dict[str, Any]:
 def _stored(weight: Weight, dtype: int) -> bytes:
     """A tensor's bytes: matrices, [out, in] in PyTorch, in the blocks that format.h describes."""
     values = weight.values.astype(_NUMPY[dtype], casting="same_kind")
-    if not (weight.role.endswith("_weight") and values.ndim == 2):
+    is_matrix = weight.role.endswith("_weight") and values.ndim == 2
+    if not is_matrix and dtype != lib.EB_DTYPE_I4:
         return values.tobytes()
     num_out, num_in = values.shape
     padded = np.zeros((-(-num_out // lib.EB_BLOCK) * lib.EB_BLOCK, num_in), values.dtype)

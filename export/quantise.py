@@ -126,6 +126,7 @@ class _Quantiser:
     def __init__(self, spec: ModelSpec, scales: dict[tuple[str, int], float], dtype: str) -> None:
         self.spec, self.config, self.scales = spec, spec.config, dict(scales)
         self.four_bits = dtype == "i4"
+        self.most = MOST * SCALES[-1] if self.four_bits else 127  # of a weight
         self.tensors: dict[tuple[str, int], np.ndarray] = {}
 
     def weights(self) -> list[Weight]:
@@ -136,6 +137,10 @@ class _Quantiser:
             residual = self._layer(layer, residual)
         self._head(residual)
         return [Weight(role, layer, self.tensors[role, layer]) for role, layer in self._order()]
+
+    def _integers(self, weights: np.ndarray) -> np.ndarray:
+        """Weights in units of int8, rounded to what the type can hold."""
+        return to_four_bits(weights) if self.four_bits else np.rint(weights)
 
     def _order(self) -> list[tuple[str, int]]:
         def number(key: tuple[str, int]) -> int:
@@ -152,10 +157,12 @@ class _Quantiser:
         unit = 2.0**-EMBEDDING_BITS
         positions = self.spec.weight("position_embeddings").astype(np.float64)
         types = self.spec.weight("token_type_embeddings").astype(np.float64)
-        multiplier = max(1, round(float(np.abs(positions).max()) / 127 / unit * 2**7))
+        multiplier = max(1, round(float(np.abs(positions).max()) / self.most / unit * 2**7))
         if multiplier > _MOST or 1 + np.abs(positions).max() + np.abs(types).max() > _MOST * unit:
             raise ModelError("position embeddings are beyond int8: export f32")
-        self._put("position_embeddings", 0, np.rint(positions / (multiplier * unit / 2**7)), 127)
+        self._put(
+            "position_embeddings", 0, self._integers(positions / (multiplier * unit / 2**7)), 127
+        )
         self._put("token_type_embeddings", 0, np.rint(types / unit), _MOST)
         scale, bits, epsilon = self._norm("embeddings_norm", 0, unit)
         self.model_scales = {
@@ -218,11 +225,9 @@ class _Quantiser:
         """Puts the integer weights of y = x W + b; no column is below floor of the largest."""
         weight = self.spec.weight(f"{name}_weight", layer).astype(np.float64)
         bias = self.spec.weight(f"{name}_bias", layer).astype(np.float64)
-        most = MOST * SCALES[-1] if self.four_bits else 127
         largest = np.abs(weight).max(axis=1)
-        channels = np.maximum(largest, max(floor * largest.max(), 1e-9)) / most
-        integers = weight / channels[:, None]
-        integers = to_four_bits(integers) if self.four_bits else np.rint(integers)
+        channels = np.maximum(largest, max(floor * largest.max(), 1e-9)) / self.most
+        integers = self._integers(weight / channels[:, None])
         self._put(f"{name}_weight", layer, integers, 127)
         scales = input_scale * channels
         bias = np.rint(bias / scales) - zero_point * integers.sum(axis=1)

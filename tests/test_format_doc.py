@@ -101,7 +101,7 @@ def test_roles_have_the_numbers_and_shapes_of_the_code() -> None:
             assert status == lib.EB_OK
             assert [_value(rows, config), _value(cols, config)] == [tensor.rows, tensor.cols]
             expected = "F32" if model == lib.EB_DTYPE_F32 else dtype.upper()
-            if model == lib.EB_DTYPE_I4 and number >= 4 and dtype == "i8" and rows != "1":
+            if model == lib.EB_DTYPE_I4 and dtype == "i8" and rows != "1":
                 expected = "I4"
             assert tensor.dtype == getattr(lib, f"EB_DTYPE_{expected}")
 

@@ -24,4 +24,16 @@ static inline void eb_unpack_i4(const uint8_t *block, size_t in, int8_t *weights
     }
 }
 
+/* weights[in], those of one column of a block. */
+static inline void eb_unpack_i4_column(const uint8_t *block, size_t in, size_t column,
+                                       int8_t *weights) {
+    const uint8_t *halves = block + in / EB_I4_GROUP * EB_BLOCK + column % 8 * 4;
+    const int shift = column < 8 ? 0 : 4;
+    for (size_t k = 0; k < in; k += 4, halves += 32) {
+        const int32_t scale = block[k / EB_I4_GROUP * EB_BLOCK + column];
+        for (size_t i = 0; i < 4; i++)
+            weights[k + i] = (int8_t)(((halves[i] >> shift & 15) - 8) * scale);
+    }
+}
+
 #endif
