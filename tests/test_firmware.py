@@ -85,9 +85,6 @@ class Host:
         size = ffi.new("size_t *")
         assert lib.eb_arena_size(self.model.handle, self.tokens, size) == lib.EB_OK
         self.arena = aligned(size[0])
-        file = np.memmap(path, np.uint8)
-        assert lib.eb_model_size(ffi.from_buffer(file), len(file), size) == lib.EB_OK
-        self.memory = f"MEMORY={size[0] + len(self.arena)}"
 
     def split(self, line: bytes) -> bytes:
         """The tokens of a line with spaces between them."""
@@ -155,7 +152,7 @@ def talk(command: list[str], console: bytes, last: bytes = b"") -> tuple[list[by
 def check_bench(board: Board, model: Path, folder: Path, *options: str) -> None:
     """The app's tokens and logits are the host's, and memory is taken as it is said to be."""
     host = Host(model, board.tokens)
-    command = board.build("bench", model, folder, host.memory, *options)
+    command = board.build("bench", model, folder, *options)
     lines = [str(text).encode()[:250] for text in [*STRANGE, *SENTENCES]] + [BROKEN_UTF8]
     answers, status = talk(command, b"\n".join([*lines, b"\x04"]))
     assert status == 0, answers[-5:]
@@ -167,7 +164,7 @@ def check_bench(board: Board, model: Path, folder: Path, *options: str) -> None:
     logits = [np.array([int(x, 16) for x in value.split()]) for value in printed[b"logits"]]
     for line, bits in zip(lines, logits, strict=True):
         np.testing.assert_array_equal(bits, host.logits(line).view(np.uint32), str(line))
-    assert printed[b"arena"] == [b"%d" % len(host.arena)]
+    assert int(printed[b"arena"][0]) <= len(host.arena)
     assert int(printed[b"stack"][0]) < int(printed[b"stack_size"][0]) == 4096
 
 
@@ -191,7 +188,7 @@ def test_no_bytes_on_the_console_upset_classify(board: Board, tmp_path: Path) ->
     noise += [BROKEN_UTF8, random.Random(4).randbytes(3000) + b"\r"]
     lines = [b"a gripping film", *noise, b"the end"]
     host = Host(SMALL, board.tokens)
-    command = board.build("classify", SMALL, tmp_path, host.memory)
+    command = board.build("classify", SMALL, tmp_path)
     output, _ = talk(command, b"\n".join(lines) + b"\n", b"> the end\r\n")
     for line in (lines[0], lines[-1]):
         answer = output[output.index(b"> " + line) + 1].split()
@@ -199,17 +196,11 @@ def test_no_bytes_on_the_console_upset_classify(board: Board, tmp_path: Path) ->
     assert any(line.startswith(b"line too long: ") for line in output)
 
 
-def test_make_finds_the_memory_that_a_model_needs(tmp_path: Path) -> None:
-    board = BOARDS["mps2-an386"]
-    command = board.build("bench", SMALL, tmp_path)
-    assert talk(command, b"text\n\x04")[1] == 0
-    assert "MEMORY=" + (tmp_path / "memory").read_text().strip() == Host(SMALL, 64).memory
-
-
 def test_what_does_not_fit_is_refused(uno: Path, tmp_path: Path) -> None:
-    arguments = ["APP=bench", f"BUILD={tmp_path}", "MEMORY=12000"]
-    too_large = BOARDS["microbit"].make(f"MODEL={uno}", *arguments)
+    too_large = BOARDS["microbit"].make(
+        "APP=bench", f"MODEL={uno}", f"BUILD={tmp_path}", "TOKENS=4"
+    )
     assert too_large.returncode and "will not fit in region `FLASH'" in too_large.stderr
-    command = BOARDS["microbit"].build("bench", SMALL, tmp_path, "MEMORY=9000")
+    command = BOARDS["microbit"].build("bench", SMALL, tmp_path, "MEMORY=4000")
     lines, status = talk(command, b"")
     assert status == 2 and lines[0].endswith(b"build with more MEMORY or fewer TOKENS")
