@@ -43,13 +43,13 @@ class Board:
     run: str
     tokens: int
 
-    def make(self, *arguments: object) -> subprocess.CompletedProcess[str]:
+    def make(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Runs make; skips the test where what that needs is not installed."""
         needed = [self.tools + "gcc", self.run.split()[0]]
         missing = [PACKAGES[name] for name in needed if shutil.which(name) is None]
         if missing:
             pytest.skip(f"needs the Debian packages {' '.join(missing)}")
-        command = ["make", "-s", "-C", str(FIRMWARE), f"BOARD={self.name}", *map(str, arguments)]
+        command = ["make", "-s", "-C", str(FIRMWARE), f"BOARD={self.name}", *arguments]
         return subprocess.run(command, capture_output=True, text=True)
 
     def build(self, app: str, model: Path, folder: Path, *options: str) -> list[str]:
@@ -179,7 +179,7 @@ def test_a_trained_model_gives_the_bytes_of_the_host(
 ) -> None:
     if board.name == "microbit":
         pytest.skip("256 KiB of flash do not hold UNO")
-    check_bench(board, uno, tmp_path, "OPT=-O3")
+    check_bench(board, uno, tmp_path, "OPT=-O2")
 
 
 @each_board
@@ -194,6 +194,16 @@ def test_no_bytes_on_the_console_upset_classify(board: Board, tmp_path: Path) ->
         answer = output[output.index(b"> " + line) + 1].split()
         assert answer[:2] == host.label_and_score(line)
     assert any(line.startswith(b"line too long: ") for line in output)
+
+
+def test_code_image_and_ram_are_as_small_as_promised(uno: Path, tmp_path: Path) -> None:
+    arguments = ["APP=classify", f"MODEL={uno}", f"BUILD={tmp_path}", "TOKENS=32", "size"]
+    output = BOARDS["mps2-an386"].make(*arguments).stdout
+    used = {region: int(number) for region, number in re.findall(r"(FLASH|RAM): +(\d+) B", output)}
+    library = re.search(r"(\d+) +\d+ +(\d+)  csrc, all of it", output)
+    assert library and int(library[1]) <= 24 * 1024 and int(library[2]) == 0
+    assert used["FLASH"] <= 440_000
+    assert used["RAM"] <= 24 * 1024
 
 
 def test_what_does_not_fit_is_refused(uno: Path, tmp_path: Path) -> None:
