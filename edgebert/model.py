@@ -17,7 +17,7 @@ import numpy as np
 from edgebert.config import ModelConfig
 from edgebert.engines import Engine, open_engine
 from edgebert.errors import DataError
-from edgebert.sequence import Sequences, Text, from_texts, windows
+from edgebert.sequence import Text, windows
 
 DEFAULT_MODEL = Path(__file__).parent / "data" / "uno-sst2.ebm"
 
@@ -91,9 +91,7 @@ class Model:
         """
         single, batch = _as_batch(texts)
         if stride is None:
-            sequences = self._sequences(batch)
-            logits, _ = self._engine.run(sequences)
-            dropped = sequences.num_dropped
+            logits, _, dropped = self._run(batch)
         else:
             logits, dropped = self._logits_by_windows(batch, stride), [0] * len(batch)
         results = [self._result(row, n) for row, n in zip(logits, dropped, strict=True)]
@@ -101,12 +99,12 @@ class Model:
 
     def logits(self, texts: Text | Iterable[Text]) -> np.ndarray:
         """Raw logits, float32 [n, num_labels]; a single text gives one row."""
-        return self._engine.run(self._sequences(_as_batch(texts)[1]))[0]
+        return self._run(_as_batch(texts)[1])[0]
 
     def encode(self, texts: Text | Iterable[Text]) -> np.ndarray:
         """Pooled vectors, float32 [n, hidden_size]; [hidden_size] for a single text."""
         single, batch = _as_batch(texts)
-        pooled = self._engine.run(self._sequences(batch))[1]
+        pooled = self._run(batch)[1]
         return pooled[0] if single else pooled
 
     def tokenize(self, text: str) -> list[str]:
@@ -115,9 +113,9 @@ class Model:
             raise DataError(f"tokenize takes one text, a str, not {type(text).__name__}")
         return self.tokenizer.tokenize(text)
 
-    def _sequences(self, texts: Sequence[Text]) -> Sequences:
-        sequences = from_texts(self.tokenizer, texts, self.max_tokens, self.config.type_vocab_size)
-        num_cut = sum(n > 0 for n in sequences.num_dropped)
+    def _run(self, texts: Sequence[Text]) -> tuple[np.ndarray, np.ndarray, list[int]]:
+        outputs = self._engine.run_texts(texts)
+        num_cut = sum(n > 0 for n in outputs[2])
         if num_cut:
             warnings.warn(
                 f"{num_cut} of {len(texts)} texts are longer than the model's "
@@ -125,7 +123,7 @@ class Model:
                 TruncationWarning,
                 stacklevel=3,
             )
-        return sequences
+        return outputs
 
     def _logits_by_windows(self, texts: Sequence[Text], stride: int) -> np.ndarray:
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -39,6 +40,18 @@ class Sequences:
         return Sequences(*([column[i] for i in rows] for column in vars(self).values()))
 
 
+def fill_text(struct: Any, text: Text, max_tokens: int) -> tuple[bytes, bytes | None]:
+    """Point an ``eb_text *`` to a text or a pair; keep what is returned while C reads it."""
+    a, b = (text, None) if isinstance(text, str) else text
+    if b is not None and max_tokens < 3:
+        raise DataError(f"a pair of texts takes 3 tokens or more; the model has {max_tokens}")
+    a_utf8, b_utf8 = to_utf8(a), None if b is None else to_utf8(b)
+    struct.a, struct.a_size = ffi.from_buffer(a_utf8), len(a_utf8)
+    struct.b = ffi.NULL if b_utf8 is None else ffi.from_buffer(b_utf8)
+    struct.b_size = 0 if b_utf8 is None else len(b_utf8)
+    return a_utf8, b_utf8
+
+
 def from_texts(
     tokenizer: Tokenizer, texts: Sequence[Text], max_tokens: int, type_vocab_size: int = 2
 ) -> Sequences:
@@ -53,13 +66,7 @@ def from_texts(
     text_struct = ffi.new("eb_text *")
     dropped = ffi.new("uint32_t *")
     for text in texts:
-        a, b = (text, None) if isinstance(text, str) else text
-        if b is not None and max_tokens < 3:
-            raise DataError(f"a pair of texts takes 3 tokens or more; the model has {max_tokens}")
-        a_utf8, b_utf8 = to_utf8(a), None if b is None else to_utf8(b)
-        text_struct.a, text_struct.a_size = ffi.from_buffer(a_utf8), len(a_utf8)
-        text_struct.b = ffi.NULL if b_utf8 is None else ffi.from_buffer(b_utf8)
-        text_struct.b_size = 0 if b_utf8 is None else len(b_utf8)
+        kept = fill_text(text_struct, text, max_tokens)
         while True:
             tokens.bytes = ffi.from_buffer("uint8_t[]", data)
             tokens.bytes_capacity = data.size
@@ -80,6 +87,7 @@ def from_texts(
         result.ends.append(ends[:count].copy())
         result.types.append(np.minimum(types[:count], type_vocab_size - 1).astype(np.uint8))
         result.num_dropped.append(dropped[0])
+        del kept
     return result
 
 

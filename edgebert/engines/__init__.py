@@ -1,12 +1,13 @@
 """Engines run an artifact. Each is one file here and one row of ENGINES; all obey one protocol.
 
-An engine gets tokens and gives numbers. Texts, truncation, windows and labels are the same for
-all of them and live in :mod:`edgebert.model`.
+An engine gets texts or tokens and gives numbers. Windows, warnings and labels are the same for all
+of them and live in :mod:`edgebert.model`.
 """
 
 from __future__ import annotations
 
 import importlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -14,12 +15,12 @@ import numpy as np
 
 from edgebert.config import ModelConfig
 from edgebert.errors import EdgebertError, ModelError
-from edgebert.sequence import Sequences
+from edgebert.sequence import Sequences, Text
 from edgebert.tokenizer import Tokenizer
 
 
 class Engine(Protocol):
-    """What :class:`edgebert.Model` needs of an engine; ``run`` may be called from many threads."""
+    """What :class:`edgebert.Model` needs of an engine; many threads may run it at once."""
 
     name: str
     config: ModelConfig
@@ -35,6 +36,9 @@ class Engine(Protocol):
 
     def run(self, sequences: Sequences) -> tuple[np.ndarray, np.ndarray]:
         """Logits float32 [n, num_labels] and pooled vectors float32 [n, hidden_size]."""
+
+    def run_texts(self, texts: Sequence[Text]) -> tuple[np.ndarray, np.ndarray, list[int]]:
+        """The same of texts or pairs, and how many tokens of each were beyond the limit."""
 
 
 # name -> (file name suffix, class). A class is imported when it is used: onnxruntime is optional.

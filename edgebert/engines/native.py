@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from edgebert._native import ffi, lib
 from edgebert.errors import EdgebertError
 from edgebert.memory import aligned, status_text
 from edgebert.native import NativeModel
-from edgebert.sequence import Sequences
+from edgebert.sequence import Sequences, Text, fill_text
 from edgebert.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
@@ -40,35 +41,48 @@ class NativeEngine:
 
             self._pool = ThreadPoolExecutor(threads)
 
-    def _arena(self, num_tokens: int) -> np.ndarray:
+    def run(self, sequences: Sequences) -> tuple[np.ndarray, np.ndarray]:
+        """Run the sequences one by one: no padding, no waste. The threads share them out."""
+        logits, pooled = self._outputs(len(sequences))
+        self._share_out(len(sequences), lambda rows: self._run(sequences, rows, logits, pooled))
+        return logits, pooled
+
+    def run_texts(self, texts: Sequence[Text]) -> tuple[np.ndarray, np.ndarray, list[int]]:
+        """The same, with the tokens going from the tokenizer to the encoder within C."""
+        logits, pooled = self._outputs(len(texts))
+        dropped = [0] * len(texts)
+        self._share_out(
+            len(texts), lambda rows: self._run_texts(texts, rows, logits, pooled, dropped)
+        )
+        return logits, pooled, dropped
+
+    def _outputs(self, count: int) -> tuple[np.ndarray, np.ndarray]:
+        logits = np.empty((count, self.config.num_labels), np.float32)
+        return logits, np.empty((count, self.config.hidden_size), np.float32)
+
+    def _share_out(self, count: int, run: Callable[[range], None]) -> None:
+        if self._pool is None or count <= SHARE:
+            run(range(count))
+            return
+        for share in [self._pool.submit(run, rows) for rows in _shares(count)]:
+            share.result()
+
+    def _arena(self, num_tokens: int) -> tuple[Any, int]:
+        """This thread's arena: pointer and bytes."""
         arena: np.ndarray | None = getattr(self._thread, "arena", None)
         size = self.model.arena_size(num_tokens)
         if arena is None or arena.size < size:
             arena = self._thread.arena = aligned(size)
-        return arena
+            self._thread.pointer = ffi.from_buffer(arena)
+        return self._thread.pointer, arena.size
 
-    def run(self, sequences: Sequences) -> tuple[np.ndarray, np.ndarray]:
-        """Run the sequences one by one: no padding, no waste. The threads share them out."""
-        logits = np.empty((len(sequences), self.config.num_labels), np.float32)
-        pooled = np.empty((len(sequences), self.config.hidden_size), np.float32)
-        if self._pool is None or len(sequences) <= SHARE:
-            self._run_rows(sequences, range(len(sequences)), logits, pooled)
-        else:
-            shares = [
-                self._pool.submit(self._run_rows, sequences, rows, logits, pooled)
-                for rows in _shares(len(sequences))
-            ]
-            for share in shares:
-                share.result()
-        return logits, pooled
-
-    def _run_rows(
+    def _run(
         self, sequences: Sequences, rows: range, logits: np.ndarray, pooled: np.ndarray
     ) -> None:
         if not rows:
             return
-        arena = self._arena(max(len(sequences.ends[i]) for i in rows))
-        arena_pointer = ffi.from_buffer(arena)
+        arena, arena_size = self._arena(max(len(sequences.ends[i]) for i in rows))
+        logits_row, pooled_row = _rows_of(logits), _rows_of(pooled)
         for i in rows:
             status = lib.eb_classify_tokens(
                 self.model.handle,
@@ -76,13 +90,41 @@ class NativeEngine:
                 ffi.from_buffer("uint32_t[]", sequences.ends[i]),
                 ffi.from_buffer("uint8_t[]", sequences.types[i]),
                 len(sequences.ends[i]),
-                arena_pointer,
-                arena.size,
-                ffi.from_buffer("float[]", logits[i]),
-                ffi.from_buffer("float[]", pooled[i]),
+                arena,
+                arena_size,
+                logits_row(i),
+                pooled_row(i),
             )
             if status != lib.EB_OK:
                 raise EdgebertError(status_text(status))
+
+    def _run_texts(
+        self,
+        texts: Sequence[Text],
+        rows: range,
+        logits: np.ndarray,
+        pooled: np.ndarray,
+        dropped: list[int],
+    ) -> None:
+        limit = self.config.max_position_embeddings
+        arena, arena_size = self._arena(limit)
+        logits_row, pooled_row = _rows_of(logits), _rows_of(pooled)
+        text, report = ffi.new("eb_text *"), ffi.new("eb_report *")
+        for i in rows:
+            kept = fill_text(text, texts[i], limit)
+            status = lib.eb_classify(
+                self.model.handle, text, arena, arena_size, logits_row(i), pooled_row(i), report
+            )
+            del kept
+            if status != lib.EB_OK:
+                raise EdgebertError(status_text(status))
+            dropped[i] = report.num_dropped
+
+
+def _rows_of(matrix: np.ndarray) -> Callable[[int], Any]:
+    """Pointers to the rows of a matrix of float32."""
+    start, columns = ffi.from_buffer("float[]", matrix), matrix.shape[1]
+    return lambda row: start + row * columns
 
 
 def _shares(count: int) -> list[range]:

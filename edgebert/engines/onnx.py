@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from edgebert.errors import MissingPackageError, ModelError
 from edgebert.hash import HashEmbedding
 from edgebert.metadata import check_seal, decode_metadata
-from edgebert.sequence import Sequences
+from edgebert.sequence import Sequences, Text, from_texts
 from edgebert.tokenizer import Tokenizer
 
 BATCH_SIZE = 32  # sequences of like length, padded to the longest of them
@@ -55,6 +56,12 @@ class OnnxEngine:
                 ["logits", "pooled"], self._feeds(sequences.select(rows))
             )
         return logits, pooled
+
+    def run_texts(self, texts: Sequence[Text]) -> tuple[np.ndarray, np.ndarray, list[int]]:
+        """Tokenize the texts and run them."""
+        limit, types = self.config.max_position_embeddings, self.config.type_vocab_size
+        sequences = from_texts(self.tokenizer, texts, limit, types)
+        return *self.run(sequences), sequences.num_dropped
 
     def _feeds(self, batch: Sequences) -> dict[str, np.ndarray]:
         shape = (len(batch), max(len(ends) for ends in batch.ends))
