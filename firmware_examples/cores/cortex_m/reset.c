@@ -1,11 +1,16 @@
 /* Vector table and reset of any Cortex-M. */
 #include "start.h"
 
+#define VECTOR_TABLE (*(volatile uint32_t *)0xe000ed08)
 #define COPROCESSOR_ACCESS (*(volatile uint32_t *)0xe000ed88)
+
+typedef void (*vector)(void);
+static const vector vectors[16];
 
 void systick_interrupt(void);
 
 void reset(void) {
+    VECTOR_TABLE = (uint32_t)vectors; /* should a ROM's be in use; a Cortex-M0 has but one */
 #if defined(__ARM_FP) || defined(__ARM_FEATURE_MVE)
     COPROCESSOR_ACCESS |= 15u << 20;
     __asm__ volatile("dsb\n isb" ::: "memory");
@@ -24,8 +29,6 @@ __attribute__((naked)) static void any_fault(void) {
 
 __attribute__((weak)) void systick_interrupt(void) {
 }
-
-typedef void (*vector)(void);
 
 __attribute__((section(".vectors"), used)) static const vector vectors[16] = {
     [0] = (vector)stack_top,
