@@ -12,8 +12,8 @@ def print_json(document: Any) -> None:
     print(json.dumps(document, indent=2, ensure_ascii=False))
 
 
-def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table; the first column is text, the others are right-aligned figures."""
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], texts: int = 1) -> None:
+    """Print a table; the first columns are texts, the others right-aligned figures."""
     try:
         from rich import box
         from rich.console import Console
@@ -25,7 +25,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         return
     table = Table(box=box.SIMPLE_HEAD)  # Text: names may hold what rich takes for markup
     for i, column in enumerate(columns):
-        table.add_column(Text(column), justify="right" if i else "left", overflow="fold")
+        table.add_column(Text(column), justify="left" if i < texts else "right", overflow="fold")
     for row in rows:
         table.add_row(*map(Text, row))
     console = Console()
