@@ -27,6 +27,9 @@ extern const eb_kernels eb_kernels_neondot;
 #if EB_ARM64_I8MM
 extern const eb_kernels eb_kernels_neoni8mm;
 #endif
+#if EB_DSP
+extern const eb_kernels eb_kernels_dsp;
+#endif
 
 static int always(void) {
     return 1;
@@ -113,6 +116,9 @@ static const struct {
 #endif
 #if EB_ARM64_I8MM
     {&eb_kernels_neoni8mm, has_neoni8mm},
+#endif
+#if EB_DSP
+    {&eb_kernels_dsp, always},
 #endif
 };
 

@@ -20,6 +20,20 @@
 #define EB_ALWAYS_INLINE inline
 #endif
 
+/* For functions that need all registers for themselves. */
+#if defined(__GNUC__)
+#define EB_NEVER_INLINE __attribute__((noinline))
+#else
+#define EB_NEVER_INLINE
+#endif
+
+/* Unrolls the loop that follows, whatever the level of optimisation. */
+#if defined(__GNUC__)
+#define EB_UNROLL(times) EB_PRAGMA(GCC unroll times)
+#else
+#define EB_UNROLL(times)
+#endif
+
 /* Processors for which this compiler can switch x86 sets on and ask at run time. */
 #if (defined(__x86_64__) || defined(__i386__)) && defined(__GNUC__)
 #define EB_X86 1
@@ -58,6 +72,23 @@
 #define EB_ARM64_I8MM 1
 #else
 #define EB_ARM64_I8MM 0
+#endif
+
+/* 32-bit processors of microcontrollers without vectors or DSP instructions. */
+#if (defined(__ARM_ARCH_PROFILE) && __ARM_ARCH_PROFILE == 'M' &&                                   \
+     !defined(__ARM_FEATURE_SIMD32)) ||                                                            \
+    (defined(__riscv) && __riscv_xlen == 32)
+#define EB_SMALL 1
+#else
+#define EB_SMALL 0
+#endif
+
+/* 32-bit Arm with products of two int16 at a time, and without larger vectors. */
+#if defined(__ARM_FEATURE_SIMD32) && defined(__GNUC__) && !defined(__ARM_NEON) &&                  \
+    !defined(__ARM_FEATURE_MVE)
+#define EB_DSP 1
+#else
+#define EB_DSP 0
 #endif
 
 /* GCC wants the architecture that its intrinsics for an extension name. */

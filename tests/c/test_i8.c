@@ -6,9 +6,13 @@
 #include "avx512_simde.h"
 #include "check.h"
 #include "kernels/i8.h"
+#include "kernels/i8_small.h"
 #include "model.h"
 
 #define LINE 4096
+
+/* What scalar.c has on microcontrollers. */
+static const eb_kernels small_kernels = {.name = "small", EB_I8_KERNELS_SMALL};
 
 static uint32_t random_state = 1;
 
@@ -296,6 +300,7 @@ int main(int argc, char **argv) {
     puts("skipped: the AVX-512 kernels on any processor need SIMDe (libsimde-dev), little-endian");
 #endif
     test_kernels(&amx_emulated);
+    test_kernels(&small_kernels);
     for (int i = 1; i + 1 < argc; i += 2)
         test_golden(argv[i], argv[i + 1]);
     CHECK(argc >= 3, "two files are given");
