@@ -2,100 +2,19 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import re
 import shutil
 import struct
 import subprocess
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
-from elftools.elf.elffile import ELFFile
 
+from tests.boards import APPS, BOARDS, ESP32C3_CODE, ESP32C3_CONSTANTS, Image, built
 from tests.conftest import REPO
-from tests.test_firmware import FIRMWARE, PACKAGES, SENTENCES, SMALL, Host
-
-APPS = sorted(path.name for path in FIRMWARE.glob("apps/*"))
-TOOLS = FIRMWARE / "tools"
-ESP32C3_CODE, ESP32C3_CONSTANTS = 0x4200_0000, 0x3C00_0000
-
-
-def board_values() -> dict[str, dict[str, str]]:
-    """board.toml of each board that can be flashed."""
-    boards = {}
-    for path in sorted(FIRMWARE.glob("boards/*/board.toml")):
-        text = path.read_text("utf-8")
-        values = dict(re.findall(r'^(\w+) = "?(.*?)"?$', text, re.MULTILINE))
-        if "flash_method" in values:
-            boards[path.parent.name] = values
-    return boards
-
-
-BOARDS = board_values()
-
-
-@dataclass(frozen=True)
-class Region:
-    begin: int
-    size: int
-
-    def holds(self, address: int, size: int = 0) -> bool:
-        return self.begin <= address and address + size <= self.begin + self.size
-
-
-class Image:
-    """An app built for a board: its ELF file, and the bytes that are written into the flash."""
-
-    def __init__(self, board: str, app: str, folder: Path) -> None:
-        values = BOARDS[board]
-        compiler = values["tools"] + "gcc"
-        if shutil.which(compiler) is None:
-            pytest.skip(f"needs the Debian package {PACKAGES[compiler]}")
-        arguments = [f"BOARD={board}", f"APP={app}", f"MODEL={SMALL}", f"BUILD={folder}"]
-        make = ["make", "-s", "-C", str(FIRMWARE), *arguments]
-        subprocess.run(make, check=True, stdout=subprocess.DEVNULL)
-        self.board, self.app = board, app
-        self.path = folder / "firmware.bin"
-        self.bytes = self.path.read_bytes()
-        self.flash = Region(int(values["flash_origin"], 0), int(values["flash_size"], 0))
-        self.ram = Region(int(values["ram_origin"], 0), int(values["ram_size"], 0))
-        with (folder / "firmware.elf").open("rb") as stream:
-            elf = ELFFile(stream)
-            self.entry: int = elf["e_entry"]
-            self.segments = [
-                dict(segment.header) for segment in elf.iter_segments() if segment["p_memsz"]
-            ]
-            symbols = elf.get_section_by_name(".symtab")
-            self.symbols = {symbol.name: symbol["st_value"] for symbol in symbols.iter_symbols()}
-
-    @property
-    def maps(self) -> list[Region]:
-        """Where the processor sees the flash."""
-        if self.board != "esp32-c3":
-            return [self.flash]
-        return [Region(begin, self.flash.size) for begin in (ESP32C3_CODE, ESP32C3_CONSTANTS)]
-
-    def in_flash(self, address: int, size: int) -> bytes:
-        """What the processor reads there."""
-        begin = next(region.begin for region in self.maps if region.holds(address, size))
-        return self.bytes[address - begin :][:size]
-
-    def words(self, symbol: str, count: int) -> tuple[int, ...]:
-        return struct.unpack(f"<{count}I", self.in_flash(self.symbols[symbol], 4 * count))
-
-
-Build = Callable[[str, str], Image]
-
-
-@pytest.fixture(scope="session")
-def build(tmp_path_factory: pytest.TempPathFactory) -> Build:
-    """Builds an app for a board, once."""
-    return functools.cache(lambda board, app: Image(board, app, tmp_path_factory.mktemp(board)))
-
+from tests.test_firmware import FIRMWARE, SENTENCES, SMALL, Host
 
 EVERY = [(board, app) for board in BOARDS for app in APPS]
 CORTEX_M = [(board, app) for board, app in EVERY if "arm" in BOARDS[board]["tools"]]
@@ -103,8 +22,8 @@ each_cortex_m = pytest.mark.parametrize("image", CORTEX_M, ids="-".join, indirec
 
 
 @pytest.fixture(params=EVERY, ids="-".join)
-def image(request: pytest.FixtureRequest, build: Build) -> Image:
-    return build(*request.param)
+def image(request: pytest.FixtureRequest) -> Image:
+    return built(*request.param)
 
 
 def test_an_image_lies_within_the_memories(image: Image) -> None:
@@ -150,9 +69,9 @@ def crc32_mpeg2(data: bytes) -> int:
     return crc
 
 
-def test_the_rp2040_finds_its_checksum(build: Build) -> None:
+def test_the_rp2040_finds_its_checksum() -> None:
     assert crc32_mpeg2(b"123456789") == 0x0376_E6E7, "the value that the algorithm is known by"
-    boot2 = build("pico", "bench").bytes[:256]
+    boot2 = built("pico", "bench").bytes[:256]
     assert struct.unpack("<I", boot2[252:]) == (crc32_mpeg2(boot2[:252]),)
     assert boot2[:2] != b"\0\0"
 
@@ -172,22 +91,22 @@ def image_def(data: bytes) -> tuple[int, list[bytes]]:
     return begin, items
 
 
-def test_the_rp2350_finds_a_program_for_its_arm_cores(build: Build) -> None:
-    begin, items = image_def(build("pico2", "bench").bytes[:4096])
+def test_the_rp2350_finds_a_program_for_its_arm_cores() -> None:
+    begin, items = image_def(built("pico2", "bench").bytes[:4096])
     assert begin % 4 == 0
     # Image type, one word: an executable (1), secure (2 << 4), Arm (0 << 8), RP2350 (1 << 12).
     assert items == [struct.pack("<BBH", 0x42, 1, 0x1021)]
 
 
-def test_the_esp32c3_boots_directly_into_reset(build: Build) -> None:
-    image = build("esp32-c3", "bench")
+def test_the_esp32c3_boots_directly_into_reset() -> None:
+    image = built("esp32-c3", "bench")
     assert image.bytes[:8] == bytes.fromhex("1d04dbae") * 2
     assert image.entry == image.symbols["reset"] == ESP32C3_CODE + 8
     assert image.symbols["trap"] % 256 == 0, "mtvec has no other bits"
     assert image.symbols["model_file"] >> 24 == ESP32C3_CONSTANTS >> 24, "read as data"
 
 
-def test_an_emulated_rp2040_gives_the_bytes_of_the_host(build: Build) -> None:
+def test_an_emulated_rp2040_gives_the_bytes_of_the_host(tmp_path: Path) -> None:
     folders = [str(REPO / "build" / "node_modules"), os.environ.get("NODE_PATH", "")]
     environment = {**os.environ, "NODE_PATH": os.pathsep.join(folders)}
     node = shutil.which("node")
@@ -196,10 +115,11 @@ def test_an_emulated_rp2040_gives_the_bytes_of_the_host(build: Build) -> None:
     probe = [node, "-e", "require('rp2040js')"]
     if subprocess.run(probe, env=environment, capture_output=True).returncode:
         pytest.skip("needs rp2040js: npm install --prefix build rp2040js")
-    path = build("pico", "bench").path
+    path = tmp_path / "firmware.bin"
+    path.write_bytes(built("pico", "bench").bytes)
     lines = [str(text).encode()[:250] for text in SENTENCES[:8]]
     run = subprocess.run(
-        [node, str(TOOLS / "rp2040js.cjs"), str(path)],
+        [node, str(FIRMWARE / "tools" / "rp2040js.cjs"), str(path)],
         input=b"\n".join([*lines, b"\x04"]),
         env=environment,
         capture_output=True,
