@@ -83,6 +83,10 @@ def build(board: Board, model: Path, app: str, tokens: int | None, output: Path)
     if tokens is not None and tokens > most:
         raise UsageError(f"{model} takes at most {most} tokens: --tokens {tokens} is more")
     need(board)
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise EdgebertError(f"cannot write to {output}: {error.strerror}") from error
     tokens = min(tokens or board.tokens, most)
     # Names that the user chose may hold spaces, which make does not take.
     with tempfile.TemporaryDirectory(prefix="edgebert-") as name:
@@ -150,10 +154,6 @@ def _first_error(log: str) -> str:
 
 
 def _keep(folder: Path, output: Path, name: str, board: Board) -> dict[str, Path]:
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise EdgebertError(f"cannot write to {output}: {error.strerror}") from error
     files = {}
     for suffix in ("elf", "bin"):
         files[suffix] = output / f"{name}.{suffix}"

@@ -96,7 +96,7 @@ def _models(engine: NativeEngine) -> Iterator[tuple[list[str], int]]:
         words = {"": False}
     rest = engine.model.file_size - _weight_bytes(own, dtype)
     word_saves = len(engine.tokenizer.blob) - ffi.sizeof("eb_tokenizer_header")
-    for config, data, word in itertools.product(configs, dtypes, words):
+    for config, word, data in itertools.product(configs, words, dtypes):  # the cheapest first
         size = _weight_bytes(configs[config], dtypes[data]) + rest - word_saves * words[word]
         yield [change for change in (config, data, word) if change], size
 

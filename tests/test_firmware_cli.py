@@ -1,0 +1,489 @@
+"""``edgebert firmware`` and ``flash``: what fits, how it would be flashed, what is missing."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgebert.bench import linear_macs
+from edgebert.cli import main
+from edgebert.config import HashParams
+from edgebert.errors import EdgebertError
+from edgebert.export.ebm import ebm_bytes, write_ebm
+from edgebert.export.quantise import quantise
+from edgebert.firmware import drives, estimate, fit, flash
+from edgebert.firmware.boards import boards, find_board
+from edgebert.firmware.build import Image, open_integer_model
+from edgebert.firmware.uf2 import read_uf2, uf2_bytes
+from edgebert.model import load
+from tests.conftest import REPO
+from tests.models import SMALL_I8, random_spec
+
+SMALL = REPO / "tests" / "data" / "small_i8.ebm"
+
+needs_arm = pytest.mark.skipif(
+    shutil.which("arm-none-eabi-gcc") is None, reason="needs the Debian package gcc-arm-none-eabi"
+)
+needs_qemu = pytest.mark.skipif(
+    shutil.which("qemu-system-arm") is None, reason="needs the Debian package qemu-system-arm"
+)
+
+
+@pytest.fixture
+def farm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of firmware_examples/ with boards of one's own."""
+    folder = tmp_path / "farm" / "firmware_examples"
+    shutil.copytree(REPO / "firmware_examples", folder)
+    (folder.parent / "csrc").symlink_to(REPO / "csrc")
+    monkeypatch.setattr("edgebert.firmware._PACKAGE", folder.parent)
+    return folder
+
+
+def add_board(farm: Path, name: str, *lines: str, **values: str) -> None:
+    """A board like the emulated M4's, with other values and more lines."""
+    text = (farm / "boards" / "mps2-an386" / "board.toml").read_text()
+    kept = [x for x in text.splitlines() if x.split(" = ")[0] not in values]
+    changed = [f"{key} = {value}" for key, value in values.items()]
+    board = farm / "boards" / name
+    board.mkdir()
+    (board / "board.toml").write_text("\n".join([*kept, *changed, *lines]) + "\n")
+
+
+def run(*arguments: str | Path) -> int:
+    return main(["firmware", *map(str, arguments)])
+
+
+def test_boards_are_listed_with_how_to_run_or_flash_them(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run("boards") == 0
+    table = capsys.readouterr().out
+    assert run("boards", "--json") == 0
+    document = json.loads(capsys.readouterr().out)
+    assert {"bench", "classify"} <= set(document["apps"])
+    rows = {row["board"]: row for row in document["boards"]}
+    assert rows["microbit"]["core"] == "Cortex-M0" and rows["microbit"]["ram_bytes"] == 16384
+    assert rows["mps2-an386"]["emulator"] == "qemu-system-arm"
+    for name, row in rows.items():
+        assert name in table and (row["emulator"] or row["flash"]), name
+
+
+@needs_arm
+def test_what_an_image_takes_adds_up_to_what_the_linker_says(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "a folder"
+    arguments = ("build", "--board", "microbit", "-m", SMALL, "--tokens", "12", "-o", out)
+    assert run(*arguments, "--json") == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["tokens"] == 12 and document["refusal"] is None
+    flash_used = sum(document["flash"]["used"].values())
+    assert (out / "classify-microbit.bin").stat().st_size == flash_used
+    assert sorted(os.listdir(out)) == ["classify-microbit.bin", "classify-microbit.elf"]
+    assert document["ram"]["used"]["stack"] == 4096
+    assert sum(document["ram"]["used"].values()) <= document["ram"]["size"] == 16384
+
+
+@needs_arm
+def test_the_longest_text_that_fits_is_found(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ("build", "--board", "microbit", "-m", SMALL, "-o", tmp_path, "--tokens")
+    assert run(*arguments, "40") == 1
+    captured = capsys.readouterr()
+    assert "RAM used of 16,384" in captured.out
+    assert not list(tmp_path.iterdir())
+    assert captured.err.count("\n") == 1 and "would fit: --tokens " in captured.err
+    tokens = int(captured.err.split("--tokens ")[1])
+    assert run(*arguments, str(tokens)) == 0
+
+
+@needs_arm
+def test_a_model_too_large_for_the_flash_is_refused_with_what_fits(
+    farm: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = replace(
+        SMALL_I8,
+        hidden_size=128,
+        num_attention_heads=2,
+        intermediate_size=256,
+        max_position_embeddings=128,
+        hash=HashParams(dimension=128),
+    )
+    texts = ["a few words", "and some more of them"]
+    integers = quantise(random_spec(config, tokenizer="wordpiece"), texts, "i8")
+    write_ebm(integers, tmp_path / "uno.ebm")
+    arguments = ("-m", tmp_path / "uno.ebm", "-o", tmp_path / "out")
+    add_board(farm, "little", flash_size=str(80 * 1024))
+    assert run("build", "--board", "little", *arguments) == 1
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and "edgebert: it does not fit little. flash: " in error
+    assert "the nano preset (edgebert train --preset nano) with 4-bit weights" in error
+
+    engine = open_integer_model(tmp_path / "uno.ebm")
+    fitting = {room: fit._smaller_models(engine, room * 1024) for room in (320, 220, 44, 10)}
+    assert [model.split("edgebert ")[1] for model in fitting[320]] == [
+        "export --dtype i4)",
+        "train --tokenizer word)",
+        "train --preset nano)",
+    ]
+    assert [model.split(" (")[0] for model in fitting[220]] == ["the nano preset"]
+    assert all(model.count(" with ") == 2 for model in fitting[44]) and not fitting[10]
+
+
+def test_sizes_of_other_models_are_those_that_the_exporter_writes() -> None:
+    spec = random_spec(SMALL_I8)
+    texts = ["a few words", "and some more of them"]
+    for dtype in ("i8", "i4"):
+        written = ebm_bytes(quantise(spec, texts, dtype))
+        others = len(written) - fit._weight_bytes(SMALL_I8, dtype)
+        assert 0 < others < 3000  # header, labels and the list of tensors
+
+
+def test_largest_tokens_is_the_last_that_fits() -> None:
+    assert fit.largest_tokens(lambda n: 100 * n, 1234, 64) == 12
+    assert fit.largest_tokens(lambda n: 100 * n, 1200, 64) == 12
+    assert fit.largest_tokens(lambda n: 100 * n, 50, 64) == 0
+    assert fit.largest_tokens(lambda n: 100 * n, 10**6, 64) == 63
+
+
+@pytest.mark.parametrize(
+    ("model", "reason"),
+    [
+        (REPO / "tests" / "data" / "small.ebm", "is float32"),
+        (REPO / "tests" / "data" / "tiny.pt", "is no .ebm"),
+        (Path("absent.ebm"), "does not exist"),
+    ],
+)
+def test_a_model_that_firmware_does_not_take_is_refused(
+    model: Path, reason: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("build", "--board", "microbit", "-m", model) == 1
+    error = capsys.readouterr().err
+    assert reason in error and error.count("\n") == 1
+    if model.exists():
+        assert "--dtype i8" in error
+
+
+@pytest.mark.parametrize(
+    ("arguments", "known"),
+    [
+        (["--board", "toaster"], "microbit"),
+        (["--board", "microbit", "--app", "toast"], "classify"),
+        (["--board", "microbit", "--tokens", "4000"], "at most 40 tokens"),
+    ],
+)
+def test_unknown_names_are_wrong_usage_and_the_known_are_named(
+    arguments: list[str], known: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("build", "-m", SMALL, *arguments) == 2
+    assert known in capsys.readouterr().err
+
+
+def test_a_missing_toolchain_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PATH", "")
+    assert run("run", "--board", "mps2-an386", "-m", SMALL) == 1
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    for words in ("apt install gcc-arm-none-eabi", "brew install", "winget install", "qemu"):
+        assert words in error
+    assert run("boards") == 0
+    assert "lacks riscv64-unknown-elf-gcc" in capsys.readouterr().out
+
+
+@needs_arm
+def test_a_folder_that_cannot_be_written_to_is_refused_at_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    output = tmp_path / "file" / "out"
+    assert run("build", "--board", "mps2-an386", "-m", SMALL, "-o", output) == 1
+    assert capsys.readouterr().err.startswith(f"edgebert: cannot write to {output}: ")
+
+
+@needs_arm
+def test_a_compiler_that_fails_is_quoted(
+    farm: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (farm / "apps" / "classify" / "classify.c").write_text("#error out of order\n")
+    assert run("build", "--board", "mps2-an386", "-m", SMALL, "-o", tmp_path) == 1
+    error = capsys.readouterr().err
+    assert "out of order" in error and error.count("\n") == 1
+
+
+@needs_arm
+@needs_qemu
+def test_run_answers_each_line_and_ends_with_the_input(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "edgebert", "firmware", "run", "--board", "mps2-an386"]
+    command += ["-m", str(SMALL), "-o", str(tmp_path)]
+    lines = ["a gripping film", "", "> not a prompt", "last"]
+    result = subprocess.run(
+        command, input="\n".join(lines).encode(), capture_output=True, timeout=300, cwd=REPO
+    )
+    assert result.returncode == 0, result.stderr
+    console = result.stdout.decode().split("edgebert: type a line\r\n")[1].split("\r\n")
+    model = load(SMALL)
+    for line in filter(None, lines):
+        label, score, _ = console[console.index(f"> {line}") + 1].split()
+        assert label == model.infer(line).label
+        assert float(score) == pytest.approx(model.infer(line).score, abs=0.006)
+
+
+@needs_arm
+@needs_qemu
+def test_run_ends_with_an_app_that_ends(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "edgebert", "firmware", "run", "--board", "mps2-an386"]
+    command += ["-m", str(SMALL), "--app", "bench", "-o", str(tmp_path)]
+    result = subprocess.run(command, input=b"text\n", capture_output=True, timeout=300, cwd=REPO)
+    assert result.returncode == 0, result.stderr
+    assert b"\nlogits " in result.stdout and b"\nstack_size 4096" in result.stdout
+
+
+def test_a_board_without_emulator_says_which_has_one(
+    farm: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    add_board(farm, "real", 'flash_method = "pyocd"', 'flash_target = "chip"', run='""')
+    assert run("run", "--board", "real", "-m", SMALL) == 1
+    assert "mps2-an386" in capsys.readouterr().err
+    assert run("flash", "--board", "microbit", "-m", SMALL) == 1
+    assert "firmware run --board microbit" in capsys.readouterr().err
+
+
+def image_of(board: str, folder: Path) -> Image:
+    """As if it had been built."""
+    files = {suffix: folder / f"image.{suffix}" for suffix in ("elf", "bin", "uf2")}
+    for path in files.values():
+        path.write_bytes(b"image")
+    return Image(find_board(board), "classify", 16, {}, {}, files, "")
+
+
+METHODS = {
+    "pyocd": (
+        ['flash_target = "stm32f446retx"'],
+        ["--probe", "0669FF"],
+        "-m pyocd load --target stm32f446retx --uid 0669FF {out}/image.elf",
+    ),
+    "esptool": (
+        ['flash_chip = "esp32c3"', "flash_address = 0x10000"],
+        ["--port", "/dev/ttyACM7"],
+        "-m esptool --chip esp32c3 --port /dev/ttyACM7 write-flash 0x10000 {out}/image.bin",
+    ),
+    "uf2": (
+        ["flash_family_id = 0xe48bff56", 'flash_label = "RPI-RP2"'],
+        ["--drive", "/media/RPI-RP2"],
+        "copy {out}/image.uf2 to /media/RPI-RP2 as image.uf2",
+    ),
+}
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_dry_run_prints_what_would_be_done_and_does_nothing(
+    method: str,
+    farm: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(flash, "flash", lambda *arguments: pytest.fail("flashed"))
+    lines, options, expected = METHODS[method]
+    add_board(farm, "real", f'flash_method = "{method}"', *lines)
+    image = image_of("real", tmp_path)
+    monkeypatch.setattr("edgebert.cli.firmware._image", lambda args, board: image)
+    arguments = ["--board", "real", "-m", str(SMALL), "--dry-run"]
+    assert main(["flash", *arguments, *options]) == 0
+    output = capsys.readouterr().out.splitlines()
+    assert output[1].endswith(expected.format(out=tmp_path))
+    assert output[0] == f"{image.files[expected.split('image.')[1][:3]]}: 5 bytes"
+    assert run("flash", *arguments) == 0  # with nothing chosen, and nothing connected
+    other = {"pyocd": "--port", "esptool": "--drive", "uf2": "--probe"}[method]
+    assert run("flash", *arguments, other, "x") == 2
+    assert options[0] in capsys.readouterr().err
+
+
+def test_a_uf2_file_read_back_is_the_image() -> None:
+    image = np.random.default_rng(0).bytes(1000)
+    file = uf2_bytes(image, 0x10000000, 0xE48BFF56)
+    assert len(file) == 4 * 512
+    # the first block's header, as the specification has it
+    assert file[:32].hex() == ("5546320a57515d9e002000000000001000010000000000000400000056ff8be4")
+    assert file[508:512].hex() == "306fb10a"
+    assert read_uf2(file) == (image + bytes(24), 0x10000000, 0xE48BFF56)
+    assert read_uf2(uf2_bytes(image[:256], 0, 1)) == (image[:256], 0, 1)
+
+
+@pytest.mark.parametrize("damage", ["cut", "magic", "order", "empty"])
+def test_a_damaged_uf2_file_is_no_firmware(damage: str) -> None:
+    file = uf2_bytes(bytes(600), 0x10000000, 0xE48BFF56)
+    damaged = {
+        "cut": file[:-1],
+        "magic": file[:1023] + b"x" + file[1024:],
+        "order": file[512:] + file[:512],
+        "empty": b"",
+    }[damage]
+    with pytest.raises(EdgebertError, match="UF2"):
+        read_uf2(damaged)
+
+
+@pytest.fixture
+def mounts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Two drives of boards and one that is none."""
+    for name, info in (("RPI-RP2", "Board-ID: RPI-RP2\r\n"), ("E", "Board-ID: RP2350\r\n")):
+        (tmp_path / "mounts" / name).mkdir(parents=True)
+        (tmp_path / "mounts" / name / "INFO_UF2.TXT").write_text(info)
+    (tmp_path / "mounts" / "stick").mkdir()
+    folders = sorted((tmp_path / "mounts").iterdir())
+    monkeypatch.setattr(drives, "mount_points", lambda: folders)
+    return tmp_path / "mounts"
+
+
+def test_a_drive_is_found_by_its_name_and_by_what_it_says(mounts: Path) -> None:
+    found = drives.uf2_drives()
+    assert list(found) == [mounts / "E", mounts / "RPI-RP2"]
+    assert drives.matching(found, "RPI-RP2") == [mounts / "RPI-RP2"]
+    assert drives.matching(found, "RP2350") == [mounts / "E"]
+
+
+def test_linux_mounts_are_the_fat_file_systems() -> None:
+    mounts = "/dev/sda1 / ext4 rw 0 0\n/dev/sdb1 /media/me/MY\\040BOARD vfat rw 0 0\n"
+    assert drives.linux_mounts(mounts) == [Path("/media/me/MY BOARD")]
+
+
+@needs_arm
+def test_flashing_copies_the_uf2_file_to_the_board_s_drive(
+    farm: Path, mounts: Path, tmp_path: Path
+) -> None:
+    lines = ["flash_family_id = 7", 'flash_label = "RPI-RP2"']
+    add_board(farm, "real", 'flash_method = "uf2"', *lines, flash_origin="0x10000000")
+    arguments = ("flash", "--board", "real", "-m", SMALL, "-o", tmp_path / "out")
+    assert run(*arguments) == 0
+    image, address, family = read_uf2((mounts / "RPI-RP2" / "classify-real.uf2").read_bytes())
+    built = (tmp_path / "out" / "classify-real.bin").read_bytes()
+    assert (address, family) == (0x10000000, 7)
+    assert image[: len(built)] == built and len(image) - len(built) < 256
+    shutil.rmtree(mounts / "RPI-RP2")
+    with pytest.raises(EdgebertError, match=r"BOOTSEL.*a USB cable that carries data") as refused:
+        flash.flash(image_of("real", tmp_path), None, print)
+    assert str(mounts / "E") in str(refused.value)
+
+
+def test_a_board_that_goes_away_while_it_is_written_is_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = uf2_bytes(bytes(300 * 256), 0, 1)
+
+    def unplug(descriptor: int) -> None:
+        if os.fstat(descriptor).st_size > 64 * 1024:
+            raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(os, "fsync", unplug)
+    with pytest.raises(EdgebertError, match=r"131,072 of 153,600 bytes.*flash again"):
+        drives.write_to_drive(file, tmp_path / "x.uf2", lambda written: None)
+    # A board restarts, and its drive is gone, once it has the last block.
+    drives.write_to_drive(file[: 2 * 64 * 1024], tmp_path / "x.uf2", lambda written: None)
+
+
+@pytest.mark.parametrize(
+    ("method", "package", "advice"),
+    [("pyocd", "pyocd", "udev"), ("esptool", "esptool", "BOOT")],
+)
+def test_no_probe_or_port_lists_what_is_connected(
+    method: str,
+    package: str,
+    advice: str,
+    mounts: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    image = image_of("mps2-an386", tmp_path)
+    image = replace(image, board=replace(image.board, flash_method=method))
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(EdgebertError, match=f"package {package}: pip install 'edgebert"):
+        flash.flash(image, None, print)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: name)
+    monkeypatch.setattr(flash, "_probes", lambda: [])
+    monkeypatch.setattr(flash, "_usb_ports", lambda: [])
+    with pytest.raises(EdgebertError, match=f"RPI-RP2 .UF2 drive.*Check: .*{advice}"):
+        flash.flash(image, None, print)
+    two = [flash.Device("A1", "probe one"), flash.Device("B2", "probe two")]
+    monkeypatch.setattr(flash, "_probes", lambda: two)
+    monkeypatch.setattr(flash, "_usb_ports", lambda: two)
+    with pytest.raises(EdgebertError, match=r"choose by --p.*A1 \(probe one\), B2"):
+        flash.flash(image, None, print)
+
+
+def test_a_tool_that_fails_says_what_to_check(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = image_of("mps2-an386", tmp_path)
+    board = replace(image.board, flash_method="pyocd", flash_target="chip")
+    commands = []
+
+    def fail(command: list[str]) -> subprocess.CompletedProcess[bytes]:
+        commands.append(command)
+        return subprocess.CompletedProcess(command, 3)
+
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: name)
+    monkeypatch.setattr("subprocess.run", fail)
+    with pytest.raises(EdgebertError, match=r"status 3: .*pack install chip.*udev"):
+        flash.flash(replace(image, board=board), "A1", print)
+    elf = str(tmp_path / "image.elf")
+    assert [x[1:] for x in commands] == [
+        ["-m", "pyocd", "load", "--target", "chip", "--uid", "A1", elf]
+    ]
+
+
+def test_probes_are_what_pyocd_lists(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = {"boards": [{"unique_id": "066", "info": "STM32 STLink"}]}
+    answers = iter([json.dumps(said).encode(), b"no JSON"])
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: name)
+    monkeypatch.setattr(
+        "subprocess.run",
+        lambda command, **how: subprocess.CompletedProcess(command, 0, next(answers)),
+    )
+    assert flash._probes() == [flash.Device("066", "probe STM32 STLink")]
+    assert flash._probes() == []
+
+
+def test_the_estimate_is_macs_times_instructions_at_the_board_s_clock() -> None:
+    config = load(SMALL).config
+    emulated = find_board("mps2-an386")
+    speed = estimate.speeds()[emulated.core]
+    macs = linear_macs(config, 16, 1)
+    milliseconds = estimate.estimate_ms(config, emulated)
+    assert list(milliseconds) == [16]  # it takes no 64 tokens
+    assert milliseconds[16] == pytest.approx(macs * speed["instructions_per_mac"] / 1e6)
+    real = replace(emulated, flash_method="pyocd", core_hz=100_000_000)
+    assert estimate.estimate_ms(config, real)[16] == pytest.approx(
+        milliseconds[16] * 10 * speed["cycles_per_instruction"]
+    )
+    assert estimate.estimate_ms(config, replace(real, core="Z80")) == {}
+
+
+def test_each_board_has_an_estimate() -> None:
+    for board in boards().values():
+        assert board.core in estimate.speeds(), f"python -m benchmarks.firmware_speed: {board}"
+
+
+def test_an_end_of_input_inside_a_line_is_no_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    from edgebert.firmware.emulator import _Console
+
+    sent = io.BytesIO()
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"a\x04b\r\nc")))
+    console = _Console()
+    assert not console.heard(b"hello\r\n> ")
+    console.feed(sent)
+    assert sent.getvalue() == b"ab\nc\n\x04"
+    assert not console.heard(b"ab\r\nlabel\r\n>")  # a prompt may come in two
+    assert not console.heard(b" c\r\nlabel\r\n")
+    assert console.heard(b"> ")
