@@ -30,6 +30,9 @@ extern const eb_kernels eb_kernels_neoni8mm;
 #if EB_DSP
 extern const eb_kernels eb_kernels_dsp;
 #endif
+#if EB_MVE
+extern const eb_kernels eb_kernels_mve;
+#endif
 
 static int always(void) {
     return 1;
@@ -119,6 +122,9 @@ static const struct {
 #endif
 #if EB_DSP
     {&eb_kernels_dsp, always},
+#endif
+#if EB_MVE
+    {&eb_kernels_mve, always},
 #endif
 };
 

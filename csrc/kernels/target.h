@@ -91,6 +91,13 @@
 #define EB_DSP 0
 #endif
 
+/* Arm's small processors with vectors of integers. */
+#if defined(__ARM_FEATURE_MVE) && __ARM_FEATURE_MVE & 1
+#define EB_MVE 1
+#else
+#define EB_MVE 0
+#endif
+
 /* GCC wants the architecture that its intrinsics for an extension name. */
 #if defined(__clang__) || (EB_ARM64 && __ARM_ARCH > 8)
 #define EB_ARM64_TARGET_BEGIN(set) EB_TARGET_BEGIN(set)

@@ -1,0 +1,23 @@
+#include "target.h"
+
+#if EB_MVE
+#include "kernels.h"
+
+#include "hash_scalar.h"
+#include "i8_mve.h"
+#ifndef EB_NO_F32
+#define EB_F32_LANES 4
+#include "f32.h"
+#endif
+
+const eb_kernels eb_kernels_mve = {
+    .name = "mve",
+    .hash_poly = eb_hash_poly_small,
+    .hash_murmur3 = eb_hash_murmur3_scalar,
+#ifndef EB_NO_F32
+    .hash_mean = eb_hash_mean_scalar,
+    EB_F32_KERNELS,
+#endif
+    EB_I8_KERNELS_MVE,
+};
+#endif
