@@ -53,9 +53,10 @@ class Image:
 
 def open_integer_model(path: Path) -> NativeEngine:
     """Open an .ebm of integers, which alone the firmware runs; ModelError says how to make one."""
-    engine = None if path.suffix == ".pt" else open_engine(path)
-    if not isinstance(engine, NativeEngine):
+    if path.is_file() and path.suffix != ".ebm":
         raise ModelError(f"{path.name} is no .ebm, which firmware takes: {MAKE_AN_I8}")
+    engine = open_engine(path)
+    assert isinstance(engine, NativeEngine)
     if engine.model.dtype == "f32":
         raise ModelError(f"{path.name} is float32, firmware takes integers: {MAKE_AN_I8}")
     return engine
@@ -93,32 +94,15 @@ def build(board: Board, model: Path, app: str, tokens: int | None, output: Path)
         folder = Path(name)
         shutil.copyfile(model, folder / "input.ebm")
         log = _make(board, app, tokens, folder)
-        used = {region: int(n) * _UNITS[unit] for region, n, unit in _USED.findall(log)}
-        memory_path, map_path = folder / "memory", folder / "firmware.map"
-        if "RAM" not in used or not map_path.exists():
-            raise EdgebertError(f"building failed: {_first_error(log)}")
-        memory = int(memory_path.read_text())
-        stack = _STACK.search(map_path.read_text("utf-8", "replace"))
-        stack_bytes = int(stack[1], 16) if stack else 0
-        file_bytes, tokenizer_bytes = engine.model.file_size, len(engine.tokenizer.blob)
-        flash = {
-            "code and its tables": used["FLASH"] - file_bytes,
-            "tokenizer": tokenizer_bytes,
-            f"model weights ({engine.model.dtype})": file_bytes - tokenizer_bytes,
-        }
-        ram = {
-            f"arena for {tokens} tokens, model handle": memory,
-            "stack": stack_bytes,
-            "buffers and variables": used["RAM"] - memory - stack_bytes,
-        }
-        flash_over, ram_over = used["FLASH"] - board.flash_size, used["RAM"] - board.ram_size
-        if flash_over > 0 or ram_over > 0:
+        flash, ram = _measure(engine, tokens, folder, log)
+        used = {"FLASH": sum(flash.values()), "RAM": sum(ram.values())}
+        refusal = ""
+        if used["FLASH"] > board.flash_size or used["RAM"] > board.ram_size:
             refusal = how_to_fit(engine, board, used, lambda n: _memory(folder, n), tokens)
-            return Image(board, app, tokens, flash, ram, {}, refusal)
-        if not (folder / "firmware.bin").exists():
+        elif not (folder / "firmware.bin").exists():
             raise EdgebertError(f"building failed: {_first_error(log)}")
-        files = _keep(folder, output, f"{app}-{board.folder}", board)
-    return Image(board, app, tokens, flash, ram, files, "")
+        files = {} if refusal else _keep(folder, output, f"{app}-{board.folder}", board)
+    return Image(board, app, tokens, flash, ram, files, refusal)
 
 
 def make_command(board: Board, app: str, folder: Path, *arguments: str) -> list[str]:
@@ -139,6 +123,35 @@ def _make(board: Board, app: str, tokens: int, folder: Path) -> str:
     return subprocess.run(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
     ).stdout
+
+
+def _measure(
+    engine: NativeEngine, tokens: int, folder: Path, log: str
+) -> tuple[dict[str, int], dict[str, int]]:
+    """Bytes of flash and of RAM by what takes them; the linker says so even of what is too large.
+
+    Raises:
+        EdgebertError: there was nothing to link.
+    """
+    used = {region: int(n) * _UNITS[unit] for region, n, unit in _USED.findall(log)}
+    map_path = folder / "firmware.map"
+    if "RAM" not in used or not map_path.exists():
+        raise EdgebertError(f"building failed: {_first_error(log)}")
+    stack = _STACK.search(map_path.read_text("utf-8", "replace"))
+    stack_bytes = int(stack[1], 16) if stack else 0
+    memory = int((folder / "memory").read_text())
+    file_bytes, tokenizer_bytes = engine.model.file_size, len(engine.tokenizer.blob)
+    flash = {
+        "code and its tables": used["FLASH"] - file_bytes,
+        "tokenizer": tokenizer_bytes,
+        f"model weights ({engine.model.dtype})": file_bytes - tokenizer_bytes,
+    }
+    ram = {
+        f"arena for {tokens} tokens, model handle": memory,
+        "stack": stack_bytes,
+        "buffers and variables": used["RAM"] - memory - stack_bytes,
+    }
+    return flash, ram
 
 
 def _memory(folder: Path, tokens: int) -> int:
