@@ -152,7 +152,7 @@ def litert_dynamic_int8(job: Job) -> Encoder:
 
 def torch_eager(job: Job) -> Encoder:
     """Transformers' BERT as it is."""
-    return _torch(_torch_module(job), job)
+    return _torch(_transformers_module(job), job)
 
 
 def torch_jit(job: Job) -> Encoder:
@@ -217,7 +217,7 @@ def _fused_graph(job: Job) -> Path:
 
         def attention(self, hidden: str, mask: str, layer: int) -> str:
             weight = np.ascontiguousarray(self.spec.weight("qkv_weight", layer).T)
-            return self.node(
+            context = self.node(
                 "Attention",
                 [
                     hidden,
@@ -229,6 +229,8 @@ def _fused_graph(job: Job) -> Path:
                 domain="com.microsoft",
                 num_heads=self.config.num_attention_heads,
             )
+            name = f"layer.{layer}/attention/first"
+            return self.first_token(context, name) if self.is_last(layer) else context
 
     path = job.folder / "fused.onnx"
     opsets = [onnx.helper.make_opsetid("", OPSET), onnx.helper.make_opsetid("com.microsoft", 1)]
@@ -298,13 +300,11 @@ def _litert(path: Path, job: Job) -> Encoder:
     return encode
 
 
-def _torch_module(job: Job) -> Any:
+def _transformers_module(job: Job) -> Any:
+    """Transformers' model from inputs to logits."""
     import torch
 
-    from edgebert.train.checkpoint import load_torch
-
-    torch.set_num_threads(1)
-    model, _, _ = load_torch(job.checkpoint)
+    model = _torch_model(job)
 
     class Logits(torch.nn.Module):
         def __init__(self) -> None:
@@ -317,6 +317,52 @@ def _torch_module(job: Job) -> Any:
             ).logits
 
     return Logits().eval()
+
+
+def _torch_module(job: Job) -> Any:
+    """The same weights in a module that leaves out what the head does not read.
+
+    Of the last layer it computes the first token alone, as our own files do.
+    """
+    import torch
+
+    model = _torch_model(job)
+
+    class Logits(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = model
+
+        def forward(self, embeds: Any, mask: Any, types: Any) -> Any:
+            bert = self.model.bert
+            x = bert.embeddings(inputs_embeds=embeds, token_type_ids=types)
+            bias = (1.0 - mask[:, None, None, :].to(x.dtype)) * torch.finfo(x.dtype).min
+            *layers, last = bert.encoder.layer
+            for layer in layers:
+                x = self.encode(layer, x, x, bias)
+            return self.model.classifier(bert.pooler(self.encode(last, x[:, :1], x, bias)))
+
+        def encode(self, layer: Any, states: Any, x: Any, bias: Any) -> Any:
+            attention = layer.attention.self
+            query, key, value = (
+                part.unflatten(-1, (attention.num_attention_heads, -1)).transpose(1, 2)
+                for part in (attention.query(states), attention.key(x), attention.value(x))
+            )
+            scores = query @ key.transpose(-1, -2) * query.shape[-1] ** -0.5 + bias
+            context = (torch.softmax(scores, -1) @ value).transpose(1, 2).flatten(2)
+            attended = layer.attention.output(context, states)
+            return layer.output(layer.intermediate(attended), attended)
+
+    return Logits().eval()
+
+
+def _torch_model(job: Job) -> Any:
+    import torch
+
+    from edgebert.train.checkpoint import load_torch
+
+    torch.set_num_threads(1)
+    return load_torch(job.checkpoint)[0]
 
 
 def _torch_inputs(job: Job) -> tuple[Any, ...]:

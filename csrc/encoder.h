@@ -11,11 +11,17 @@ typedef struct eb_encoder {
     /* x[hidden_size] = the first hidden state of a token. */
     void (*embed)(const eb_model *model, const uint8_t *token, size_t token_size, size_t position,
                   size_t type, void *x, void *scratch);
-    /* x[n, hidden_size] = the last hidden states, from the first in x. */
+    /* x[hidden_size] = the last hidden state of the first token, from the first states of all n. */
     void (*encode)(const eb_model *model, size_t n, void *x, void *scratch);
     /* logits[num_labels] and, unless NULL, pooled[hidden_size] from the first hidden state. */
     void (*head)(const eb_model *model, const void *x, float *logits, float *pooled, void *scratch);
 } eb_encoder;
+
+/* How many tokens need a hidden state behind a layer: those that the next layer's keys and values
+ * are of; behind the last layer the head reads the first token alone. */
+static inline size_t eb_states_of_layer(const eb_config *config, size_t layer, size_t n) {
+    return layer + 1 < config->num_hidden_layers ? n : 1;
+}
 
 extern const eb_encoder eb_encoder_i8;
 #ifndef EB_NO_F32 /* leaves out all that only float32 models need, floats of hash vectors too */

@@ -32,23 +32,32 @@ static void encode_layer(const eb_model *model, size_t layer, size_t n, float *x
     const eb_kernels *k = model->kernels;
     const eb_config *config = eb_model_config(model);
     const size_t h = config->hidden_size, heads = config->num_attention_heads;
-    const size_t inner = config->intermediate_size;
+    const size_t inner = config->intermediate_size, states = eb_states_of_layer(config, layer, n);
 #define W(role) eb_tensor_of(model, layer, EB_##role)
 
     float *qkv = scratch, *context = qkv + 3 * h * n, *update = context + h * n;
     float *attention = update + h * n;
-    k->linear_f32(x, n, h, W(QKV_WEIGHT), W(QKV_BIAS), 3 * h, qkv);
-    k->attention_f32(qkv, n, h, heads, attention, context);
-    k->linear_f32(context, n, h, W(ATTENTION_OUTPUT_WEIGHT), W(ATTENTION_OUTPUT_BIAS), h, update);
-    k->layer_norm_f32(update, x, n, h, W(ATTENTION_NORM_WEIGHT), W(ATTENTION_NORM_BIAS),
+    const float *weights = W(QKV_WEIGHT), *bias = W(QKV_BIAS);
+    if (states < n && h % EB_BLOCK == 0) { /* few queries: their columns are blocks of their own */
+        float *keys = qkv + h * states;
+        k->linear_f32(x, states, h, weights, bias, h, qkv);
+        k->linear_f32(x, n, h, weights + h * h, bias + h, 2 * h, keys);
+        k->attention_f32(qkv, h, states, keys, 2 * h, n, h, heads, attention, context);
+    } else {
+        k->linear_f32(x, n, h, weights, bias, 3 * h, qkv);
+        k->attention_f32(qkv, 3 * h, states, qkv + h, 3 * h, n, h, heads, attention, context);
+    }
+    k->linear_f32(context, states, h, W(ATTENTION_OUTPUT_WEIGHT), W(ATTENTION_OUTPUT_BIAS), h,
+                  update);
+    k->layer_norm_f32(update, x, states, h, W(ATTENTION_NORM_WEIGHT), W(ATTENTION_NORM_BIAS),
                       config->layer_norm_eps, x);
 
     float *intermediate = scratch;
-    update = intermediate + inner * n;
-    k->linear_f32(x, n, h, W(INTERMEDIATE_WEIGHT), W(INTERMEDIATE_BIAS), inner, intermediate);
-    k->gelu_f32(intermediate, n * inner);
-    k->linear_f32(intermediate, n, inner, W(OUTPUT_WEIGHT), W(OUTPUT_BIAS), h, update);
-    k->layer_norm_f32(update, x, n, h, W(OUTPUT_NORM_WEIGHT), W(OUTPUT_NORM_BIAS),
+    update = intermediate + inner * states;
+    k->linear_f32(x, states, h, W(INTERMEDIATE_WEIGHT), W(INTERMEDIATE_BIAS), inner, intermediate);
+    k->gelu_f32(intermediate, states * inner);
+    k->linear_f32(intermediate, states, inner, W(OUTPUT_WEIGHT), W(OUTPUT_BIAS), h, update);
+    k->layer_norm_f32(update, x, states, h, W(OUTPUT_NORM_WEIGHT), W(OUTPUT_NORM_BIAS),
                       config->layer_norm_eps, x);
 #undef W
 }

@@ -41,9 +41,11 @@ static uint64_t num_sums(const eb_config *config, uint64_t n) {
     return most(EB_ROWS * EB_COLUMNS, most(EB_ROUND_UP(n), config->hidden_size));
 }
 
-/* Queries at a time. */
+/* Queries at a time: their scores may take the rows too, which are behind the sums and free then.
+ */
 static size_t num_queries(const eb_config *config, uint64_t n) {
-    const uint64_t fit = num_sums(config, n) / most(EB_ROUND_UP(n), config->hidden_size);
+    const uint64_t room = num_sums(config, n) + EB_ROWS * config->hidden_size / 2;
+    const uint64_t fit = room / most(EB_ROUND_UP(n), config->hidden_size);
     return fit < EB_ROWS ? (size_t)fit : EB_ROWS;
 }
 
@@ -257,9 +259,10 @@ static void encode_layer(const eb_model *model, size_t layer, size_t n, int8_t *
     const linear attention = LINEAR(ATTENTION_OUTPUT, h, scales->attention_output_shift);
     const linear intermediate = LINEAR(INTERMEDIATE, h, scales->intermediate_shift);
     const linear output = LINEAR(OUTPUT, inner, scales->output_shift);
+    const size_t states = eb_states_of_layer(config, layer, n);
     keys_and_values(model, scales, &qkv, n, x, p);
-    for (size_t i = 0; i < n; i += EB_ROWS, x += EB_ROWS * h) {
-        const size_t rows = n - i < EB_ROWS ? n - i : EB_ROWS;
+    for (size_t i = 0; i < states; i += EB_ROWS, x += EB_ROWS * h) {
+        const size_t rows = states - i < EB_ROWS ? states - i : EB_ROWS;
         linear_i8(model, p, &qkv, x, rows, 0, h, scales->qkv_bits, -127, p->narrow);
         attend(model, scales, n, rows, p);
         linear_add(model, p, &attention, p->narrow, rows, x, scales->attention_factor);

@@ -140,10 +140,15 @@ class Case:
 
 
 def linear_macs(config: ModelConfig, num_tokens: int, num_texts: int) -> int:
-    """Multiply-accumulates of all products with weights; the hash and attention are not counted."""
+    """Multiply-accumulates of all products with weights; the hash and attention are not counted.
+
+    Of the last layer every token takes keys and values, the rest the first token of a text alone.
+    """
     h = config.hidden_size
-    each_token = config.num_hidden_layers * (4 * h * h + 2 * h * config.intermediate_size)
-    return num_tokens * each_token + num_texts * (h * h + h * config.num_labels)
+    keys_and_values = 2 * h * h
+    rest = 2 * h * h + 2 * h * config.intermediate_size
+    each_token = config.num_hidden_layers * (keys_and_values + rest) - rest
+    return num_tokens * each_token + num_texts * (rest + h * h + h * config.num_labels)
 
 
 def measure(

@@ -126,6 +126,8 @@ class _Graph:
     def encoder_layer(self, hidden: str, mask: str, layer: int) -> str:
         name = f"layer.{layer}"
         context = self.attention(hidden, mask, layer)
+        if self.is_last(layer):
+            hidden = self.first_token(hidden, f"{name}/first")
         attended = self.linear(context, "attention_output", layer)
         residual = self.node("Add", [attended, hidden], f"{name}/attention/residual")
         hidden = self.layer_norm(residual, "attention_norm", f"{name}/attention/norm", layer)
@@ -144,6 +146,8 @@ class _Graph:
         qkv = self.linear(hidden, "qkv", layer)
         parts = [f"{name}/{part}" for part in ("query", "key", "value")]
         self.nodes.append(helper.make_node("Split", [qkv], parts, f"{name}/split", axis=-1))
+        if self.is_last(layer):
+            parts[0] = self.first_token(parts[0], f"{name}/query/first")
         heads = [
             self.node(
                 "Transpose",
@@ -163,6 +167,16 @@ class _Graph:
         by_token = self.node("Transpose", [context], f"{name}/by_token", perm=[0, 2, 1, 3])
         joined = self.constant("attention/joined", np.array([0, 0, c.hidden_size], np.int64))
         return self.node("Reshape", [by_token, joined], f"{name}/joined")
+
+    def is_last(self, layer: int) -> bool:
+        """Of the last layer the head reads the first token alone, so no other is computed."""
+        return layer + 1 == self.config.num_hidden_layers
+
+    def first_token(self, x: str, name: str) -> str:
+        """[batch, tokens, h] becomes [batch, 1, h]."""
+        zero = self.constant("zero", np.array([0], np.int64))
+        one = self.constant("one", np.array([1], np.int64))
+        return self.node("Slice", [x, zero, one, one], name)
 
     def gelu(self, x: str, name: str) -> str:
         """``x * (1 + erf(x / sqrt(2))) / 2``, in the form that runtimes recognise and fuse."""

@@ -14,6 +14,7 @@
 #if defined(__GNUC__)
 typedef float eb_vec
     __attribute__((vector_size(4 * EB_F32_LANES), aligned(4), may_alias)); /* of any floats */
+typedef int32_t eb_mask __attribute__((vector_size(4 * EB_F32_LANES)));
 #define EB_VEC_ZERO {0.0f}
 #else
 #undef EB_F32_LANES
@@ -189,47 +190,72 @@ static void eb_layer_norm_f32(const float *x, const float *residual, size_t n, s
     }
 }
 
+/* Largest of x[count]. Compilers make no vectors of such a loop by themselves. */
+static inline float eb_max(const float *x, size_t count) {
+    float max = x[0];
+    size_t i = 0;
+#if defined(__GNUC__)
+    if (count >= EB_F32_LANES) {
+        float lanes[EB_F32_LANES];
+        eb_vec most = EB_VEC(x);
+        for (i = EB_F32_LANES; i + EB_F32_LANES <= count; i += EB_F32_LANES) {
+            const eb_vec next = EB_VEC(x + i);
+            const eb_mask is_greater = (eb_mask)(next > most);
+            most = (eb_vec)((is_greater & (eb_mask)next) | (~is_greater & (eb_mask)most));
+        }
+        EB_VEC(lanes) = most;
+        for (size_t lane = 0; lane < EB_F32_LANES; lane++)
+            max = lanes[lane] > max ? lanes[lane] : max;
+    }
+#endif
+    for (; i < count; i++)
+        max = x[i] > max ? x[i] : max;
+    return max;
+}
+
 /* x[count] = e^x; returns their sum. */
 static inline float eb_softmax_numerators(float *x, size_t count) {
-    float max = x[0];
-    for (size_t j = 1; j < count; j++)
-        max = x[j] > max ? x[j] : max;
+    const float max = eb_max(x, count);
     for (size_t j = 0; j < count; j++)
         x[j] = eb_exp(x[j] - max);
     return eb_sum(x, count);
 }
 
-/* A head's keys or values, [n, d] with rows 3 h apart, as a matrix of weights: keys turned, so that
+/* A head's keys or values, [n, d] with rows ld apart, as a matrix of weights: keys turned, so that
  * the scores of neighbours lie side by side. */
-static void eb_pack_keys(const float *k, size_t n, size_t d, size_t h, float scale, float *packed) {
+static void eb_pack_keys(const float *k, size_t ld, size_t n, size_t d, float scale,
+                         float *packed) {
     for (size_t j = 0; j < EB_ROUND_UP(n); j++)
         for (size_t c = 0; c < d; c++)
             packed[(j / EB_BLOCK * d + c) * EB_BLOCK + j % EB_BLOCK] =
-                j < n ? k[j * 3 * h + c] * scale : 0.0f;
+                j < n ? k[j * ld + c] * scale : 0.0f;
 }
 
-static void eb_pack_values(const float *v, size_t n, size_t d, size_t h, float *packed) {
-    for (size_t c = 0; c < EB_ROUND_UP(d); c++)
-        for (size_t j = 0; j < n; j++)
-            packed[(c / EB_BLOCK * n + j) * EB_BLOCK + c % EB_BLOCK] =
-                c < d ? v[j * 3 * h + c] : 0.0f;
+static void eb_pack_values(const float *v, size_t ld, size_t n, size_t d, float *packed) {
+    for (size_t c = 0; c < d; c += EB_BLOCK) {
+        const size_t cols = d - c < EB_BLOCK ? d - c : EB_BLOCK;
+        for (size_t j = 0; j < n; j++, packed += EB_BLOCK) {
+            memset(packed + cols, 0, (EB_BLOCK - cols) * sizeof *packed);
+            memcpy(packed, v + j * ld + c, cols * sizeof *packed);
+        }
+    }
 }
 
-/* context[n, h] = softmax(Q K^T / sqrt(h / heads)) V for each head; qkv is [n, 3 h]. A few queries
- * at a time, so that the scores stay small. */
-static void eb_attention_f32(const float *qkv, size_t n, size_t h, size_t heads, float *scratch,
-                             float *context) {
+/* context[queries, h] = softmax(Q K^T / sqrt(h / heads)) V for each head; rows of q[queries, h] are
+ * ldq apart, those of keys and values, k[n, 2 h], ldk. A few queries at a time, so that the scores
+ * stay small. */
+static void eb_attention_f32(const float *q, size_t ldq, size_t queries, const float *k, size_t ldk,
+                             size_t n, size_t h, size_t heads, float *scratch, float *context) {
     const size_t d = h / heads, padded = EB_ROUND_UP(n), padded_d = EB_ROUND_UP(d);
     float *keys = scratch, *values = keys + d * padded, *scores = values + n * padded_d;
     float *out = scores + EB_F32_ROWS * padded;
-    for (size_t head = 0; head < heads; head++) {
-        const float *q = qkv + head * d;
-        eb_pack_keys(q + h, n, d, h, 1.0f / eb_sqrt((float)d), keys);
-        eb_pack_values(q + 2 * h, n, d, h, values);
-        for (size_t i = 0; i < n; i += EB_F32_ROWS) {
-            const size_t rows = n - i < EB_F32_ROWS ? n - i : EB_F32_ROWS;
+    for (size_t head = 0; head < heads; head++, q += d, k += d, context += d) {
+        eb_pack_keys(k, ldk, n, d, 1.0f / eb_sqrt((float)d), keys);
+        eb_pack_values(k + h, ldk, n, d, values);
+        for (size_t i = 0; i < queries; i += EB_F32_ROWS) {
+            const size_t rows = queries - i < EB_F32_ROWS ? queries - i : EB_F32_ROWS;
             for (size_t j = 0; j < n; j += EB_BLOCK)
-                eb_block(q + i * 3 * h, 3 * h, rows, d, keys + j * d, NULL, scores + j, padded);
+                eb_block(q + i * ldq, ldq, rows, d, keys + j * d, NULL, scores + j, padded);
             float sums[EB_F32_ROWS];
             for (size_t r = 0; r < rows; r++)
                 sums[r] = eb_softmax_numerators(scores + r * padded, n);
@@ -237,7 +263,7 @@ static void eb_attention_f32(const float *qkv, size_t n, size_t h, size_t heads,
                 eb_block(scores, padded, rows, n, values + c * n, NULL, out + c, padded_d);
             for (size_t r = 0; r < rows; r++)
                 for (size_t c = 0; c < d; c++)
-                    context[(i + r) * h + head * d + c] = out[r * padded_d + c] / sums[r];
+                    context[(i + r) * h + c] = out[r * padded_d + c] / sums[r];
         }
     }
 }

@@ -44,8 +44,8 @@ typedef struct eb_kernels {
     void (*layer_norm_f32)(const float *x, const float *residual, size_t n, size_t h,
                            const float *weight, const float *bias, float eps, float *out);
     /* scratch: float[EB_ATTENTION_SCRATCH(n, h / heads)] */
-    void (*attention_f32)(const float *qkv, size_t n, size_t h, size_t heads, float *scratch,
-                          float *context);
+    void (*attention_f32)(const float *q, size_t ldq, size_t queries, const float *k, size_t ldk,
+                          size_t n, size_t h, size_t heads, float *scratch, float *context);
     /* Integer kernels: i8.h says what each gives, to the byte. */
     void (*gemm_i8)(const int8_t *x, size_t ldx, size_t n, size_t in, const int8_t *w,
                     size_t blocks, int32_t *acc, size_t ld);

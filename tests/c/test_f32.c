@@ -118,8 +118,11 @@ static void test_attention(const eb_kernels *k, size_t n, size_t h, size_t heads
             for (size_t c = 0; c < d; c++)
                 out[c] /= sum;
         }
-    k->attention_f32(qkv, n, h, heads, scratch, context);
+    k->attention_f32(qkv, 3 * h, n, qkv + h, 3 * h, n, h, heads, scratch, context);
     compare(k, "attention", n, h, context, expected, 2e-5);
+    memset(context, 0, n * h * sizeof *context);
+    k->attention_f32(qkv, h, 1, qkv + h, 3 * h, n, h, heads, scratch, context);
+    compare(k, "attention of one", 1, h, context, expected, 2e-5);
     free(qkv);
     free(context);
     free(scratch);
