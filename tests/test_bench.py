@@ -71,15 +71,22 @@ def test_json_holds_every_figure_of_every_file(
 def test_multiply_accumulates_are_those_of_all_products_with_weights(
     files: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The small model's matrices, each of whose weights meets each token once."""
-    weights = [w for w in random_spec().weights if w.values.ndim == 2 and "embed" not in w.role]
-    sizes = {False: 0, True: 0}
-    for weight in weights:
-        sizes[weight.role.startswith(("pooler", "classifier"))] += weight.values.size
+    """Every token meets each weight once; of the last layer it does keys' and values' alone."""
+    spec = random_spec()
+    each_token = each_text = 0
+    for weight in (w for w in spec.weights if w.values.ndim == 2 and "embed" not in w.role):
+        is_head = weight.role.startswith(("pooler", "classifier"))
+        if not is_head and weight.layer < spec.config.num_hidden_layers - 1:
+            each_token += weight.values.size
+        elif weight.role == "qkv_weight":
+            each_token += 2 * weight.values.size // 3
+            each_text += weight.values.size // 3
+        else:
+            each_text += weight.values.size
     (file,) = run_json([*files[:1], "--tokens", "16", "--batch", "3"], capsys)["files"]
     for result in file["results"]:
         assert result["linear_macs_per_second"] == pytest.approx(
-            result["tokens_per_second"] * sizes[False] + result["texts_per_second"] * sizes[True]
+            result["tokens_per_second"] * each_token + result["texts_per_second"] * each_text
         )
 
 
