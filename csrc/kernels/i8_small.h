@@ -32,12 +32,14 @@ static EB_SMALL_TILE void eb_tile_small(const int8_t *inputs, size_t rows, size_
         EB_UNROLL(EB_SMALL_STEPS) for (size_t k = 0; k < 4; k++) {
             EB_UNROLL(4)
             for (size_t r = 0; r < EB_SMALL_ROWS; r++)
-                EB_UNROLL(4) for (size_t c = 0; c < EB_SMALL_COLS; c++) sums[r][c] +=
-                inputs[k * EB_SMALL_ROWS + r] * w[4 * c + k];
+                EB_UNROLL(4)
+                for (size_t c = 0; c < EB_SMALL_COLS; c++) sums[r][c] +=
+                    inputs[k * EB_SMALL_ROWS + r] * w[4 * c + k];
         }
     EB_UNROLL(4)
     for (size_t r = 0; r < EB_SMALL_ROWS; r++)
-        EB_UNROLL(4) for (size_t c = 0; c < EB_SMALL_COLS; c++) if (r < rows) acc[r * ld + c] =
+        EB_UNROLL(4)
+        for (size_t c = 0; c < EB_SMALL_COLS; c++) if (r < rows) acc[r * ld + c] =
             is_first ? sums[r][c] : acc[r * ld + c] + sums[r][c];
 }
 
@@ -50,8 +52,8 @@ static inline void eb_gemm_i8_small(const int8_t *x, size_t ldx, size_t n, size_
             const size_t part = in - k < EB_SMALL_INPUTS ? in - k : EB_SMALL_INPUTS;
             for (size_t r = 0; r < rows; r++)
                 EB_UNROLL(4)
-                for (size_t j = 0; j < part; j++) inputs[j * EB_SMALL_ROWS + r] =
-                    x[r * ldx + k + j];
+            for (size_t j = 0; j < part; j++)
+                inputs[j * EB_SMALL_ROWS + r] = x[r * ldx + k + j];
             for (size_t c = 0; c < blocks * EB_BLOCK; c += EB_SMALL_COLS)
                 eb_tile_small(inputs, rows, part,
                               w + (c / EB_BLOCK * in + k) * EB_BLOCK + c % EB_BLOCK * 4, k == 0,
@@ -196,11 +198,12 @@ static inline void eb_layer_norm_i8_small(const int16_t *y, size_t h, const int1
     }
 }
 
+/* But for the matrix product. */
 #define EB_I8_KERNELS_SMALL                                                                        \
-    .gemm_i8 = eb_gemm_i8_small, .requantise_i8 = eb_requantise_i8_small,                          \
-    .requantise_add = eb_requantise_add_small, .scale_i8 = eb_scale_i8_small,                      \
-    .layer_norm_i8 = eb_layer_norm_i8_small, .softmax_i8 = eb_softmax_i8_small,                    \
-    .unpack_i4 = eb_unpack_i4, .hash_mean_i16 = eb_hash_mean_i16_small,                            \
-    .add_embeddings = eb_add_embeddings, .lookup_i8 = eb_lookup_i8_small
+    .requantise_i8 = eb_requantise_i8_small, .requantise_add = eb_requantise_add_small,            \
+    .scale_i8 = eb_scale_i8_small, .layer_norm_i8 = eb_layer_norm_i8_small,                        \
+    .softmax_i8 = eb_softmax_i8_small, .unpack_i4 = eb_unpack_i4,                                  \
+    .hash_mean_i16 = eb_hash_mean_i16_small, .add_embeddings = eb_add_embeddings,                  \
+    .lookup_i8 = eb_lookup_i8_small
 
 #endif

@@ -11,6 +11,12 @@
 #if EB_SMALL
 #include "i8_small.h"
 #endif
+#if EB_M0
+#include "i8_m0.h"
+#define EB_GEMM_SMALL eb_gemm_i8_m0
+#else
+#define EB_GEMM_SMALL eb_gemm_i8_small
+#endif
 
 const eb_kernels eb_kernels_scalar = {
     .name = "scalar",
@@ -21,6 +27,7 @@ const eb_kernels eb_kernels_scalar = {
 #endif
 #if EB_SMALL
     .hash_poly = eb_hash_poly_small,
+    .gemm_i8 = EB_GEMM_SMALL,
     EB_I8_KERNELS_SMALL,
 #else
     .hash_poly = eb_hash_poly_scalar,

@@ -83,6 +83,13 @@
 #define EB_SMALL 0
 #endif
 
+/* Of these, Arm's smallest. */
+#if EB_SMALL && defined(__ARM_ARCH_ISA_THUMB) && __ARM_ARCH_ISA_THUMB == 1 && defined(__GNUC__)
+#define EB_M0 1
+#else
+#define EB_M0 0
+#endif
+
 /* 32-bit Arm with products of two int16 at a time, and without larger vectors. */
 #if defined(__ARM_FEATURE_SIMD32) && defined(__GNUC__) && !defined(__ARM_NEON) &&                  \
     !defined(__ARM_FEATURE_MVE)

@@ -12,7 +12,8 @@
 #define LINE 4096
 
 /* What scalar.c has on microcontrollers. */
-static const eb_kernels small_kernels = {.name = "small", EB_I8_KERNELS_SMALL};
+static const eb_kernels small_kernels = {
+    .name = "small", .gemm_i8 = eb_gemm_i8_small, EB_I8_KERNELS_SMALL};
 
 static uint32_t random_state = 1;
 

@@ -1,4 +1,4 @@
-/* What newlib lacks on the board mps3-an547: the reset, a heap, and aligned memory. */
+/* What newlib lacks on an emulated Cortex-M: the reset, a heap, and aligned memory. */
 #include <malloc.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -11,7 +11,7 @@ int posix_memalign(void **memory, size_t alignment, size_t size);
 void *_sbrk(ptrdiff_t size);
 
 void *_sbrk(ptrdiff_t size) {
-    static char heap[1 << 24];
+    static char heap[1 << 22];
     static ptrdiff_t used;
     if (size > (ptrdiff_t)sizeof heap - used)
         return (void *)-1;
@@ -25,8 +25,10 @@ int posix_memalign(void **memory, size_t alignment, size_t size) {
 }
 
 static void reset(void) {
-    COPROCESSOR_ACCESS |= 15u << 20; /* Helium on */
+#if defined(__ARM_FEATURE_MVE)
+    COPROCESSOR_ACCESS |= 15u << 20;
     __asm__ volatile("dsb\n isb" ::: "memory");
+#endif
     _start();
 }
 
