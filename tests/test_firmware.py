@@ -130,6 +130,14 @@ def uno(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "uno-sst2-i8.ebm"
 
 
+@pytest.fixture(scope="session")
+def nano(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("nano")
+    checkpoint = str(REPO / "models" / "nano-hwu64.pt")
+    assert main(["export", checkpoint, "-o", str(folder), "--to", "ebm", "--dtype", "i4"]) == 0
+    return folder / "nano-hwu64-i4.ebm"
+
+
 def talk(command: list[str], console: bytes, last: bytes = b"") -> tuple[list[bytes], int]:
     """What a firmware prints until its end or the line behind ``last``, and its exit status."""
     lines: list[bytes] = []
@@ -196,6 +204,21 @@ def test_no_bytes_on_the_console_upset_classify(board: Board, tmp_path: Path) ->
     assert any(line.startswith(b"line too long: ") for line in output)
 
 
+@pytest.mark.parametrize("name", ["mps2-an386", "microbit", "riscv-virt"])
+def test_spoken_commands_change_the_home(name: str, nano: Path, tmp_path: Path) -> None:
+    commands = {
+        b"turn the lights on": (b"iot_hue_lighton ", b": light 1 at 50, "),
+        b"make it brighter please": (b"iot_hue_lightup ", b": light 1 at 75, "),
+        b"turn the lights off in the kitchen": (b"iot_hue_lightoff ", b": light 0 at 75, "),
+        b"what is the weather": (b"weather_query ", b": not mine to do"),
+    }
+    command = BOARDS[name].build("intent", nano, tmp_path)
+    output, _ = talk(command, b"\n".join([*commands, b"end", b""]), b"> end\r\n")
+    for said, (label, action) in commands.items():
+        answer = output[output.index(b"> " + said) + 1]
+        assert answer.startswith(label) and action in answer
+
+
 def test_code_image_and_ram_are_as_small_as_promised(uno: Path, tmp_path: Path) -> None:
     arguments = ["APP=classify", f"MODEL={uno}", f"BUILD={tmp_path}", "TOKENS=32", "size"]
     output = BOARDS["mps2-an386"].make(*arguments).stdout
@@ -204,6 +227,13 @@ def test_code_image_and_ram_are_as_small_as_promised(uno: Path, tmp_path: Path) 
     assert library and int(library[1]) <= 24 * 1024 and int(library[2]) == 0
     assert used["FLASH"] <= 440_000
     assert used["RAM"] <= 24 * 1024
+
+
+def test_a_whole_nano_fits_a_microbit(nano: Path, tmp_path: Path) -> None:
+    output = BOARDS["microbit"].make("APP=classify", f"MODEL={nano}", f"BUILD={tmp_path}").stdout
+    used = {region: int(number) for region, number in re.findall(r"(FLASH|RAM): +(\d+) B", output)}
+    assert used["FLASH"] <= 110_000
+    assert used["RAM"] <= 16 * 1024
 
 
 def test_what_does_not_fit_is_refused(uno: Path, tmp_path: Path) -> None:

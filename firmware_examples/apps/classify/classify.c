@@ -1,20 +1,8 @@
 /* A line of text in; its label, how sure the model is, and the cycles that took, out. */
+#include "answer.h"
 #include "board.h"
 #include "console.h"
 #include "engine.h"
-
-#define MAX_LABELS 64
-
-/* e^x for x <= 0, by (1 + x/1024 + (x/1024)^2 / 2)^1024: right to 4 digits, with no libm. */
-static float exponential(float x) {
-    if (x < -20.0f)
-        return 0.0f;
-    const float small = x / 1024.0f;
-    float y = 1.0f + small + small * small / 2.0f;
-    for (int i = 0; i < 10; i++)
-        y *= y;
-    return y;
-}
 
 static void print_result(const eb_model *model, const float *logits) {
     const uint32_t count = eb_model_config(model)->num_labels;
@@ -22,17 +10,12 @@ static void print_result(const eb_model *model, const float *logits) {
         print_fraction(logits[0], 3);
         return;
     }
-    uint32_t best = 0;
-    for (uint32_t i = 1; i < count; i++)
-        best = logits[i] > logits[best] ? i : best;
-    float sum = 0.0f;
-    for (uint32_t i = 0; i < count; i++)
-        sum += exponential(logits[i] - logits[best]);
+    const answer a = answer_from(logits, count);
     size_t size;
-    const char *label = eb_model_label(model, best, &size);
+    const char *label = eb_model_label(model, a.label, &size);
     print_bytes(label, size);
     print(" ");
-    print_fraction(1.0f / sum, 2);
+    print_fraction(a.probability, 2);
 }
 
 int main(void) {
@@ -40,7 +23,7 @@ int main(void) {
     static float logits[MAX_LABELS];
     const engine e = engine_open();
     if (eb_model_config(e.model)->num_labels > MAX_LABELS) {
-        print("the model has too many labels: raise MAX_LABELS in classify.c\n");
+        print("the model has too many labels: raise MAX_LABELS in answer.h\n");
         return 2;
     }
     print("edgebert: type a line\n");

@@ -1,0 +1,150 @@
+/* Commands for a home: lights, sockets, music, volume, alarms. A line of text becomes what a device
+ * would do. Made for models/nano-hwu64.pt, whose labels are the intents of HWU64; with another
+ * model, ACTIONS is the table to change. */
+#include "answer.h"
+#include "board.h"
+#include "console.h"
+#include "engine.h"
+
+#include <string.h>
+
+#define SURE 0.5f /* less probable commands are not obeyed */
+
+/* The state of the home. */
+typedef struct home {
+    int light, brightness, socket, coffee, vacuum, volume, music;
+} home;
+
+static void light_on(home *h) {
+    h->light = 1;
+}
+
+static void light_off(home *h) {
+    h->light = 0;
+}
+
+static int limited(int percent) {
+    return percent < 0 ? 0 : percent > 100 ? 100 : percent;
+}
+
+static void brighter(home *h) {
+    h->light = 1;
+    h->brightness = limited(h->brightness + 25);
+}
+
+static void dimmer(home *h) {
+    h->brightness = limited(h->brightness - 25);
+}
+
+static void socket_on(home *h) {
+    h->socket = 1;
+}
+
+static void socket_off(home *h) {
+    h->socket = 0;
+}
+
+static void make_coffee(home *h) {
+    h->coffee++;
+}
+
+static void clean(home *h) {
+    h->vacuum = 1;
+}
+
+static void louder(home *h) {
+    h->volume = limited(h->volume + 10);
+}
+
+static void quieter(home *h) {
+    h->volume = limited(h->volume - 10);
+}
+
+static void mute(home *h) {
+    h->volume = 0;
+}
+
+static void play(home *h) {
+    h->music = 1;
+}
+
+static void stop(home *h) {
+    h->music = h->vacuum = 0;
+}
+
+static const struct {
+    const char *label;
+    void (*act)(home *h);
+} ACTIONS[] = {
+    {"iot_hue_lighton", light_on},  {"iot_hue_lightoff", light_off}, {"iot_hue_lightup", brighter},
+    {"iot_hue_lightdim", dimmer},   {"iot_wemo_on", socket_on},      {"iot_wemo_off", socket_off},
+    {"iot_coffee", make_coffee},    {"iot_cleaning", clean},         {"audio_volume_up", louder},
+    {"audio_volume_down", quieter}, {"audio_volume_mute", mute},     {"play_music", play},
+    {"play_radio", play},           {"general_commandstop", stop},
+};
+
+/* What the home does at a label; 0 if nothing. */
+static int act(home *h, const char *label, size_t size) {
+    for (size_t i = 0; i < sizeof ACTIONS / sizeof ACTIONS[0]; i++)
+        if (strlen(ACTIONS[i].label) == size && memcmp(ACTIONS[i].label, label, size) == 0) {
+            ACTIONS[i].act(h);
+            return 1;
+        }
+    return 0;
+}
+
+static void print_home(const home *h) {
+    const struct {
+        const char *name;
+        int value;
+    } parts[] = {{"light ", h->light},      {" at ", h->brightness},  {", socket ", h->socket},
+                 {", coffees ", h->coffee}, {", vacuum ", h->vacuum}, {", volume ", h->volume},
+                 {", music ", h->music}};
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
+        print(parts[i].name);
+        print_number((uint64_t)parts[i].value);
+    }
+    print("\n");
+}
+
+int main(void) {
+    static char line[LINE];
+    static float logits[MAX_LABELS];
+    const engine e = engine_open();
+    home h = {0, 50, 0, 0, 0, 50, 0};
+    if (eb_model_config(e.model)->num_labels > MAX_LABELS) {
+        print("the model has too many labels: raise MAX_LABELS in answer.h\n");
+        return 2;
+    }
+    print("edgebert: tell your home what to do\n");
+    for (;;) {
+        print("> ");
+        const int size = console_line(line, sizeof line, 1);
+        if (size == CONSOLE_TOO_LONG)
+            print("too long\n");
+        if (size <= 0)
+            continue;
+        const eb_text text = {line, (size_t)size, NULL, 0};
+        const eb_status status =
+            eb_classify(e.model, &text, e.arena, e.arena_size, logits, NULL, NULL);
+        if (status != EB_OK) {
+            print(eb_status_text(status));
+            print("\n");
+            continue;
+        }
+        const answer a = answer_from(logits, eb_model_config(e.model)->num_labels);
+        size_t label_size;
+        const char *label = eb_model_label(e.model, a.label, &label_size);
+        print_bytes(label, label_size);
+        print(" ");
+        print_fraction(a.probability, 2);
+        if (a.probability < SURE) {
+            print(": please say it in other words\n");
+        } else if (!act(&h, label, label_size)) {
+            print(": not mine to do\n");
+        } else {
+            print(": ");
+            print_home(&h);
+        }
+    }
+}
