@@ -10,8 +10,11 @@
 #error "the hash needs a division that rounds to double: compile with -msse2 -mfpmath=sse"
 #endif
 
-#define BLOCK 32 /* n-grams and ... */
-#define PART 128 /* ... columns hashed at a time: any token fits into fixed stack space */
+/* N-grams, and columns, hashed at a time: any token fits into fixed stack space. */
+#define BLOCK 32
+#ifndef EB_HASH_COLUMNS
+#define EB_HASH_COLUMNS 128
+#endif
 
 /* The scrambled block that the first size bytes make, at most 4. */
 static uint32_t murmur3_block(const uint8_t *data, size_t size) {
@@ -139,12 +142,12 @@ static void fixed_point_means(const eb_hash *hash, const int64_t *sums, uint32_t
 /* The vector as floats or, if these are NULL, as integers. */
 static void embed(const eb_hash *hash, const uint8_t *token, size_t token_size, float *floats,
                   int16_t *integers) {
-    int64_t sums[PART];
+    int64_t sums[EB_HASH_COLUMNS];
     for (uint32_t i = 1; i <= hash->params.max_ngram; i++) {
         uint32_t first, count;
         eb_hash_columns(&hash->params, i, &first, &count);
         for (uint32_t part; count > 0; first += part, count -= part) {
-            part = count < PART ? count : PART;
+            part = count < EB_HASH_COLUMNS ? count : EB_HASH_COLUMNS;
             const uint64_t n = eb_hash_sums(hash, token, token_size, i, first, part, sums);
             const uint64_t divisor = (n ? n : 1) * hash->params.modulus; /* sums of none are 0 */
             if (floats)

@@ -134,7 +134,7 @@ static EB_ALWAYS_INLINE void eb_store_dsp(int32_t a, int32_t b, int32_t c, int32
                                           int8x4_t floors, int8_t *out) {
     const int16x2_t even = eb_join_dsp(eb_limit_i8_dsp(a), eb_limit_i8_dsp(c));
     const int16x2_t odd = eb_join_dsp(eb_limit_i8_dsp(b), eb_limit_i8_dsp(d));
-    const uint32_t bytes = __uxtb16((uint8x4_t)even) | __uxtb16((uint8x4_t)odd) << 8;
+    const uint32_t bytes = ((uint32_t)even & 0xff00ff) | ((uint32_t)odd & 0xff00ff) << 8;
     const int8x4_t limited = __sadd8(__qsub8((int8x4_t)bytes, floors), floors);
     memcpy(out, &limited, sizeof limited);
 }
