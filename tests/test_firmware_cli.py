@@ -272,7 +272,7 @@ METHODS = {
     "pyocd": (
         ['flash_target = "stm32f446retx"'],
         ["--probe", "0669FF"],
-        "-m pyocd load --target stm32f446retx --uid 0669FF {out}/image.elf",
+        "-m pyocd load --no-wait --target stm32f446retx --uid 0669FF {out}/image.elf",
     ),
     "esptool": (
         ['flash_chip = "esp32c3"', "flash_address = 0x10000"],
@@ -439,7 +439,7 @@ def test_a_tool_that_fails_says_what_to_check(
         flash.flash(replace(image, board=board), "A1", print)
     elf = str(tmp_path / "image.elf")
     assert [x[1:] for x in commands] == [
-        ["-m", "pyocd", "load", "--target", "chip", "--uid", "A1", elf]
+        ["-m", "pyocd", "load", "--no-wait", "--target", "chip", "--uid", "A1", elf]
     ]
 
 

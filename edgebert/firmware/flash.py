@@ -121,7 +121,9 @@ def _command(image: Image, chosen: str | None) -> list[str]:
     board, path = image.board, str(_file(image))
     if board.flash_method == "pyocd":
         probe = ["--uid", chosen] if chosen else []
-        return [sys.executable, "-m", "pyocd", "load", "--target", board.flash_target, *probe, path]
+        # Without --no-wait it would wait for ever for a probe that is not there.
+        command = [sys.executable, "-m", "pyocd", "load", "--no-wait"]
+        return [*command, "--target", board.flash_target, *probe, path]
     port = ["--port", chosen] if chosen else []
     command = [sys.executable, "-m", "esptool", "--chip", board.flash_chip, *port]
     return [*command, "write-flash", hex(board.flash_address), path]
