@@ -34,7 +34,7 @@ lint: $(BIN)/.lint ## ruff, mypy and clang-format, as CI runs them
 	$(BIN)/ruff format --check .
 	@rm -rf build/types && mkdir -p build/types/edgebert
 	@ln -s $(CURDIR)/edgebert/* build/types/edgebert/ && ln -s $(CURDIR)/export build/types/edgebert/
-	@ln -s $(CURDIR)/tests build/types/
+	@ln -s $(CURDIR)/tests $(CURDIR)/benchmarks build/types/
 	cd build/types && $(CURDIR)/$(BIN)/mypy --config-file $(CURDIR)/pyproject.toml
 	$(BIN)/clang-format --dry-run --Werror $$(git ls-files '*.c' '*.h' ':!:*_table*.h')
 

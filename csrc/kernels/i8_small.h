@@ -28,19 +28,24 @@ static EB_SMALL_TILE void eb_tile_small(const int8_t *inputs, size_t rows, size_
                                         const int8_t *w, int is_first, int32_t *acc, size_t ld) {
     int32_t sums[EB_SMALL_ROWS][EB_SMALL_COLS] = {{0}};
     const int8_t *end = w + in * EB_BLOCK;
-    for (; w != end; w += 4 * EB_BLOCK, inputs += 4 * EB_SMALL_ROWS)
-        EB_UNROLL(EB_SMALL_STEPS) for (size_t k = 0; k < 4; k++) {
+    for (; w != end; w += 4 * EB_BLOCK, inputs += 4 * EB_SMALL_ROWS) {
+        EB_UNROLL(EB_SMALL_STEPS)
+        for (size_t k = 0; k < 4; k++) {
             EB_UNROLL(4)
-            for (size_t r = 0; r < EB_SMALL_ROWS; r++)
+            for (size_t r = 0; r < EB_SMALL_ROWS; r++) {
                 EB_UNROLL(4)
-                for (size_t c = 0; c < EB_SMALL_COLS; c++) sums[r][c] +=
-                    inputs[k * EB_SMALL_ROWS + r] * w[4 * c + k];
+                for (size_t c = 0; c < EB_SMALL_COLS; c++)
+                    sums[r][c] += inputs[k * EB_SMALL_ROWS + r] * w[4 * c + k];
+            }
         }
+    }
     EB_UNROLL(4)
-    for (size_t r = 0; r < EB_SMALL_ROWS; r++)
+    for (size_t r = 0; r < EB_SMALL_ROWS; r++) {
         EB_UNROLL(4)
-        for (size_t c = 0; c < EB_SMALL_COLS; c++) if (r < rows) acc[r * ld + c] =
-            is_first ? sums[r][c] : acc[r * ld + c] + sums[r][c];
+        for (size_t c = 0; c < EB_SMALL_COLS; c++)
+            if (r < rows)
+                acc[r * ld + c] = is_first ? sums[r][c] : acc[r * ld + c] + sums[r][c];
+    }
 }
 
 static inline void eb_gemm_i8_small(const int8_t *x, size_t ldx, size_t n, size_t in,
@@ -99,7 +104,9 @@ static inline void eb_hash_mean_i16_small(const int64_t *sums, size_t cols, int 
 
 static inline void eb_lookup_i8_small(const int8_t *table, size_t count, int8_t *x) {
     const int8_t *middle = table + 128;
-    EB_UNROLL(4) for (size_t c = 0; c < count; c++) x[c] = middle[x[c]];
+    EB_UNROLL(4)
+    for (size_t c = 0; c < count; c++)
+        x[c] = middle[x[c]];
 }
 
 /* Copies keep what an output might alias in registers. */
