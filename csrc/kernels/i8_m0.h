@@ -1,4 +1,5 @@
-/* The matrix product for Cortex-M0 and M0+, which have eight registers to multiply in. */
+/* The matrix product for Cortex-M0 and M0+, which have eight registers to multiply in. Weights are
+ * loaded as words, and so begin at a multiple of 4. */
 #ifndef EB_I8_M0_H
 #define EB_I8_M0_H
 

@@ -8,7 +8,7 @@
 #include <arm_mve.h>
 
 /* A block's columns of four rows. 16 inputs of a column are in four words, four inputs of a whole
- * block apart. */
+ * block apart; words begin at a multiple of 4. */
 static EB_NEVER_INLINE void eb_block_mve(const int8_t *const *x, size_t in, const int8_t *w,
                                          int32_t *const *out) {
     const uint32x4_t offsets = vshlq_n_u32(vidupq_n_u32(0, 1), 6);

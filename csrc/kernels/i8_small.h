@@ -55,10 +55,11 @@ static inline void eb_gemm_i8_small(const int8_t *x, size_t ldx, size_t n, size_
         rows = n < EB_SMALL_ROWS ? n : EB_SMALL_ROWS;
         for (size_t k = 0; k < in; k += EB_SMALL_INPUTS) {
             const size_t part = in - k < EB_SMALL_INPUTS ? in - k : EB_SMALL_INPUTS;
-            for (size_t r = 0; r < rows; r++)
+            for (size_t r = 0; r < rows; r++) {
                 EB_UNROLL(4)
-            for (size_t j = 0; j < part; j++)
-                inputs[j * EB_SMALL_ROWS + r] = x[r * ldx + k + j];
+                for (size_t j = 0; j < part; j++)
+                    inputs[j * EB_SMALL_ROWS + r] = x[r * ldx + k + j];
+            }
             for (size_t c = 0; c < blocks * EB_BLOCK; c += EB_SMALL_COLS)
                 eb_tile_small(inputs, rows, part,
                               w + (c / EB_BLOCK * in + k) * EB_BLOCK + c % EB_BLOCK * 4, k == 0,
