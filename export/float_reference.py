@@ -63,8 +63,10 @@ def forward(
         p = np.exp(scores - scores.max(axis=-1, keepdims=True))
         context = (p / p.sum(axis=-1, keepdims=True)) @ v
         context = see("context", layer, context.swapaxes(0, 1).reshape(n, h))
-        x = norm(x + linear(context, "attention_output", layer), "attention_norm", layer)
+        update = see("attention_output", layer, linear(context, "attention_output", layer))
+        x = norm(x + update, "attention_norm", layer)
         inner = see("intermediate", layer, linear(x, "intermediate", layer))
-        x = norm(x + linear(gelu(inner), "output", layer), "output_norm", layer)
+        update = see("output", layer, linear(gelu(inner), "output", layer))
+        x = norm(x + update, "output_norm", layer)
     pooled = np.tanh(linear(x[:1], "pooler", 0))
     return linear(pooled, "classifier", 0)[0]

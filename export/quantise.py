@@ -66,12 +66,18 @@ def quantise(
             f"intermediate_size of {group}; this model has {head_size}, {config.hidden_size} and "
             f"{inner}: train another shape, or export f32"
         )
-    scales = _Calibration(spec, texts, progress).scales()
-    return replace(spec, weights=tuple(_Quantiser(spec, scales, dtype).weights()), dtype=dtype)
+    seen = _Calibration(spec, texts, progress)
+    quantiser = _Quantiser(spec, seen.scales(), seen.updates, dtype)
+    return replace(spec, weights=tuple(quantiser.weights()), dtype=dtype)
 
 
 class _Calibration:
-    """Watches a model at work, and chooses the scale of each activation."""
+    """Watches a model at work, and chooses the scale of each activation.
+
+    Attributes:
+        updates: the largest of each column that was added to hidden states, float64
+            [hidden_size], of attention_output and output in each layer.
+    """
 
     def __init__(
         self,
@@ -81,6 +87,7 @@ class _Calibration:
     ) -> None:
         config = spec.config
         self._seen: dict[tuple[str, int], list[np.ndarray]] = defaultdict(list)
+        self.updates: dict[tuple[str, int], np.ndarray] = {}
         self._rng = np.random.default_rng(0)
         self._share = min(1.0, _SAMPLE / (64 * config.hidden_size * max(1, len(texts))))
         hash_embedding = HashEmbedding(config.hash)
@@ -92,6 +99,10 @@ class _Calibration:
             forward(spec, vectors, sequences.types[i], self._watch)
 
     def _watch(self, name: str, layer: int, values: np.ndarray) -> None:
+        if name in ("attention_output", "output"):
+            largest = np.abs(values).max(axis=0)
+            self.updates[name, layer] = np.maximum(self.updates.get((name, layer), 0), largest)
+            return
         values = values.ravel()
         kept = self._rng.random(values.size) < self._share
         extremes = [values.min(), values.max()]
@@ -123,8 +134,15 @@ def _best_scale(values: np.ndarray, use: Callable[[np.ndarray], np.ndarray]) -> 
 class _Quantiser:
     """Turns the weights of a model into integers, given the scales of its activations."""
 
-    def __init__(self, spec: ModelSpec, scales: dict[tuple[str, int], float], dtype: str) -> None:
-        self.spec, self.config, self.scales = spec, spec.config, dict(scales)
+    def __init__(
+        self,
+        spec: ModelSpec,
+        scales: dict[tuple[str, int], float],
+        updates: dict[tuple[str, int], np.ndarray],
+        dtype: str,
+    ) -> None:
+        self.spec, self.config = spec, spec.config
+        self.scales, self.updates = scales, updates
         self.four_bits = dtype == "i4"
         self.most = MOST * SCALES[-1] if self.four_bits else 127  # of a weight
         self.tensors: dict[tuple[str, int], np.ndarray] = {}
@@ -252,14 +270,16 @@ class _Quantiser:
     ) -> tuple[int, int, float]:
         """Tensors of y = factor x + (z W + b), x in units of scale, with the greatest factor.
 
-        Returns shift, factor, and the unit of y: the finest in which no y is beyond int16.
+        Returns shift, factor, and the unit of y: the finest in which nothing is beyond int16 until
+        sums are twice as large as any that was seen.
         """
         for floor in _FLOORS:
             sums = self._sums(name, layer, input_scale, zero_point, floor)
-            shift = _shift(sums.most)
+            most = np.minimum(sums.most * sums.scales, 2 * self.updates[name, layer])
+            shift = _shift(most / sums.scales)
             unit = max(
                 float(sums.scales.max()) * 2**shift * (1 + 2**-15),
-                (127 * scale + float((sums.most * sums.scales).max())) / (_MOST - 1),
+                (127 * scale + float(most.max())) / (_MOST - 1),
             )
             factor = min(int(scale / unit), 256)
             if factor:

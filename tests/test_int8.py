@@ -63,6 +63,7 @@ def reference(spec: ModelSpec, text: edgebert.sequence.Text) -> np.ndarray:
         replace(SMALL_I8, hash=HashParams("murmur3", 64, 5, 257, 7, 1, True)),
         replace(SMALL_I8, layer_norm_eps=1e-3, task="regression", labels=("x",)),
         replace(SMALL_I8, labels=tuple(map(str, range(37)))),
+        replace(SMALL_I8, hidden_size=128, intermediate_size=256, hash=HashParams(dimension=128)),
     ],
 )
 @pytest.mark.parametrize("dtype", ["i8", "i4"])
