@@ -158,8 +158,8 @@ typedef struct eb_config {
 
 typedef struct eb_model eb_model;
 
-/* Bytes of handle memory that eb_model_open needs for this file, from its header alone: what else
- * the file holds, eb_model_open checks. */
+/* Bytes of handle memory that eb_model_open needs for this file, a multiple of EB_ALIGNMENT, from
+ * its header alone: what else the file holds, eb_model_open checks. */
 eb_status eb_model_size(const void *file, size_t file_size, size_t *bytes);
 
 /* Checks the whole file (checksum, every offset, every size) and makes a handle in memory. The
