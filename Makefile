@@ -11,7 +11,7 @@ PYTEST ?= -n auto
 
 SOURCES := pyproject.toml setup.py edgebert/_build.py csrc/CFLAGS $(wildcard csrc/*.[ch] csrc/*/*.[ch])
 
-.PHONY: help demo test test-c fuzz lint format bench wheel clean
+.PHONY: help demo test test-c fuzz lint format bench wheel arduino clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -50,6 +50,10 @@ wheel: $(BIN)/.lint ## build the wheel into dist/, and try it where nothing else
 	rm -rf dist build/lib build/bdist.*
 	$(BIN)/python -m build --wheel
 	PYTHON=$(BIN)/python tools/check_wheel.sh
+
+arduino: $(BIN)/.demo ## write an Arduino library into out/, with the UNO model or that of MODEL=…
+	$(if $(MODEL),,$(BIN)/edgebert export models/uno-sst2.pt -o out --to ebm --dtype i8)
+	$(BIN)/python tools/make_arduino_library.py -m $(or $(MODEL),out/uno-sst2-i8.ebm) -o out
 
 clean: ## remove what the targets above made
 	rm -rf $(VENV) build dist out edgebert/_native.* *.egg-info

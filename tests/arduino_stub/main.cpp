@@ -1,0 +1,9 @@
+#include <Arduino.h>
+
+Console Serial;
+
+int main() {
+    setup();
+    for (;;)
+        loop();
+}
