@@ -1,0 +1,207 @@
+"""The C library in someone else's build: CMake, an Arduino library, a Zephyr module."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import edgebert
+from tests.conftest import REPO
+
+SMALL = REPO / "tests" / "data" / "small_i8.ebm"
+CONSUMER = REPO / "tests" / "cmake"
+MAKE_LIBRARY = (sys.executable, REPO / "tools" / "make_arduino_library.py")
+ZEPHYR = REPO / "zephyr"
+SAMPLE = ZEPHYR / "samples" / "classify"
+ARDUINO_STUB = REPO / "tests" / "arduino_stub"
+TEXT = "film,unexpectedly!"  # an emulator passes arguments on without spaces
+CORTEX_M = ("arm-none-eabi-gcc", "-mthumb", "-mcpu=cortex-m4")
+WARNINGS = ("-Wall", "-Wextra", "-Werror")
+PACKAGES = {
+    "cmake": "cmake",
+    "g++": "g++",
+    "arm-none-eabi-gcc": "gcc-arm-none-eabi libnewlib-arm-none-eabi",
+    "arm-none-eabi-g++": "gcc-arm-none-eabi libnewlib-arm-none-eabi",
+    "qemu-system-arm": "qemu-system-arm",
+}
+
+
+def need(*tools: str) -> None:
+    """Skips the test where a tool is missing."""
+    missing = [PACKAGES[tool] for tool in tools if shutil.which(tool) is None]
+    if missing:
+        pytest.skip(f"needs the Debian packages {' '.join(missing)}")
+
+
+def run(*command: str | Path, text: str = "") -> str:
+    done = subprocess.run(
+        list(map(str, command)), input=text, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def cmake(source: Path, build: Path, *options: str) -> Path:
+    """Configures and builds; returns the folder of the build."""
+    need("cmake")
+    run("cmake", "-S", source, "-B", build, *options)
+    run("cmake", "--build", build, "--parallel", "2")
+    return build
+
+
+def logits(printed: str) -> list[int]:
+    """The bits that the consumer printed."""
+    return [int(line, 16) for line in printed.split()]
+
+
+@pytest.fixture(scope="module")
+def expected() -> list[int]:
+    """The bits of the logits that the Python package gives."""
+    return edgebert.load(SMALL).logits([TEXT])[0].astype(np.float32).view(np.uint32).tolist()
+
+
+def test_add_subdirectory_builds_a_program_with_the_logits_of_the_package(
+    tmp_path: Path, expected: list[int]
+) -> None:
+    program = cmake(CONSUMER, tmp_path) / "classify"
+    assert logits(run(program, SMALL, TEXT)) == expected
+
+
+def test_installed_library_is_found_and_takes_options(tmp_path: Path, expected: list[int]) -> None:
+    options = ("-DEDGEBERT_NO_F32=ON", "-DEDGEBERT_ROWS=4", "-DEDGEBERT_COLUMNS=64")
+    cmake(REPO / "csrc", tmp_path / "library", "-DCMAKE_BUILD_TYPE=MinSizeRel", *options)
+    run("cmake", "--install", tmp_path / "library", "--prefix", tmp_path / "prefix")
+    found = ("-DINSTALLED=ON", f"-DCMAKE_PREFIX_PATH={tmp_path / 'prefix'}")
+    program = cmake(CONSUMER, tmp_path / "consumer", *found) / "classify"
+    assert logits(run(program, SMALL, TEXT)) == expected
+    refused = subprocess.run([program, REPO / "tests/data/small.ebm", TEXT], capture_output=True)
+    assert refused.returncode == 1, "the library was built without float32"
+
+
+def test_toolchain_file_builds_a_program_for_a_microcontroller(
+    tmp_path: Path, expected: list[int]
+) -> None:
+    need("cmake", "arm-none-eabi-gcc", "qemu-system-arm")
+    toolchain = f"-DCMAKE_TOOLCHAIN_FILE={CONSUMER / 'cortex_m3.cmake'}"
+    program = cmake(CONSUMER, tmp_path, toolchain, "-DCORTEX_M=ON") / "classify"
+    semihosting = f"enable=on,target=native,arg=classify,arg={SMALL},arg={TEXT.replace(',', ',,')}"
+    emulator = ["qemu-system-arm", "-M", "mps2-an385", "-display", "none", "-monitor", "none"]
+    emulator += ["-serial", "none", "-semihosting-config", semihosting, "-kernel"]
+    assert logits(run(*emulator, program)) == expected
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The Arduino library's folder."""
+    output = tmp_path_factory.mktemp("arduino")
+    return Path(run(*MAKE_LIBRARY, "-m", SMALL, "-o", output).strip())
+
+
+def test_arduino_properties_are_those_of_the_specification(library: Path) -> None:
+    lines = (library / "library.properties").read_text("utf-8").splitlines()
+    properties = dict(line.split("=", 1) for line in lines)
+    required = {"name", "version", "author", "maintainer", "sentence", "paragraph", "category"}
+    assert set(properties) == {*required, "url", "architectures", "includes"}
+    assert all(properties.values())
+    assert len(properties) == len(lines)
+    assert properties["version"] == edgebert.__version__
+    assert properties["category"] == "Data Processing", "one of the specification's"
+    assert re.fullmatch("[a-zA-Z][a-zA-Z0-9_.-]{,62}", properties["name"])
+    assert (library / "src" / properties["includes"]).is_file()
+
+
+def test_arduino_layout_is_that_of_the_specification(library: Path) -> None:
+    assert {path.name for path in library.iterdir()} == {
+        "LICENSE",
+        "examples",
+        "library.properties",
+        "src",
+    }
+    assert [path.name for path in library.rglob("*.ino")] == ["Classify.ino"]
+    assert (library / "examples" / "Classify" / "Classify.ino").is_file()
+    with zipfile.ZipFile(f"{library}-{edgebert.__version__}.zip") as archive:
+        assert "edgebert/library.properties" in archive.namelist()
+
+
+def test_arduino_library_has_all_sources(library: Path) -> None:
+    sources = {path.relative_to(REPO / "csrc") for path in (REPO / "csrc").rglob("*.c")}
+    assert {path.relative_to(library / "src") for path in library.rglob("*.c")} == sources
+
+
+def test_arduino_example_answers(library: Path, tmp_path: Path) -> None:
+    """Built as Arduino does, with src as the only folder of headers, and its core played."""
+    need("g++")
+    sources = [str(path) for path in (library / "src").rglob("*.c")]
+    objects = []
+    for source in sources:
+        objects.append(tmp_path / f"{Path(source).stem}.o")
+        run("cc", "-Os", f"-I{library}/src", *WARNINGS, "-c", source, "-o", objects[-1])
+    sketch = library / "examples" / "Classify" / "Classify.ino"
+    flags = ("-std=gnu++11", f"-I{library}/src", f"-I{ARDUINO_STUB}", "-include", "Arduino.h")
+    run("g++", *flags, *WARNINGS, "-x", "c++", sketch, ARDUINO_STUB / "main.cpp", "-x", "none",
+        *objects, "-o", tmp_path / "sketch")  # fmt: skip
+    answer = run(tmp_path / "sketch", text=f"{TEXT}\n").splitlines()
+    assert answer == ["edgebert: type a line", f"{edgebert.load(SMALL).infer(TEXT).label} 0 ms"]
+
+
+def test_arduino_library_compiles_for_a_board(library: Path, tmp_path: Path) -> None:
+    need("arm-none-eabi-gcc", "arm-none-eabi-g++")
+    flags = ("-Os", f"-I{library}/src", *WARNINGS, "-c")
+    for source in (library / "src").rglob("*.c"):
+        run(*CORTEX_M, *flags, source, "-o", tmp_path / "object.o")
+    sketch = library / "examples" / "Classify" / "Classify.ino"
+    compiler = ("arm-none-eabi-g++", *CORTEX_M[1:], "-std=gnu++11", f"-I{ARDUINO_STUB}")
+    run(
+        *compiler, *flags, "-include", "Arduino.h", "-x", "c++", sketch, "-o", tmp_path / "sketch.o"
+    )
+
+
+def test_arduino_library_refuses_a_float_model(tmp_path: Path) -> None:
+    command = [*MAKE_LIBRARY, "-m", REPO / "tests" / "data" / "small.ebm", "-o", tmp_path]
+    refused = subprocess.run(list(map(str, command)), capture_output=True, text=True)
+    assert refused.returncode == 1
+    assert "--dtype i8" in refused.stderr
+    assert not any(tmp_path.iterdir())
+
+
+def test_zephyr_module_names_what_there_is() -> None:
+    yaml = pytest.importorskip("yaml", reason="needs the PyPI package pyyaml")
+    module = yaml.safe_load((ZEPHYR / "module.yml").read_text("utf-8"))
+    assert set(module) == {"name", "build", "samples"}, "keys that Zephyr's modules may have"
+    assert set(module["build"]) == {"cmake", "kconfig"}
+    assert (REPO / module["build"]["cmake"] / "CMakeLists.txt").is_file()
+    assert (REPO / module["build"]["kconfig"]).is_file()
+    samples = [path for folder in module["samples"] for path in (REPO / folder).glob("*")]
+    assert samples == [SAMPLE]
+    assert (SAMPLE / "sample.yaml").is_file()
+
+
+def kconfig_defaults() -> dict[str, str]:
+    """What zephyr/Kconfig gives each number; switches are off."""
+    text = (ZEPHYR / "Kconfig").read_text("utf-8")
+    symbols = re.findall(r"^config (\w+)\n\t(bool|int) .*(?:\n\tdefault (\d+))?", text, re.M)
+    return {f"CONFIG_{name}": default or "n" for name, _, default in symbols}
+
+
+def test_zephyr_sources_ask_for_symbols_that_kconfig_has() -> None:
+    asked = re.findall(r"CONFIG_EDGEBERT\w*", (ZEPHYR / "CMakeLists.txt").read_text("utf-8"))
+    asked += re.findall(r"CONFIG_EDGEBERT\w*", (SAMPLE / "prj.conf").read_text("utf-8"))
+    assert set(asked) == set(kconfig_defaults())
+
+
+def test_zephyr_sample_answers(tmp_path: Path) -> None:
+    """Zephyr itself is played by tests/zephyr_stub."""
+    project = (SAMPLE / "prj.conf").read_text("utf-8")
+    configuration = kconfig_defaults() | dict(re.findall(r"^(CONFIG_\w+)=(.*)$", project, re.M))
+    options = [f"-D{name}={value}" for name, value in configuration.items()]
+    stub = f"-DZephyr_DIR={REPO / 'tests' / 'zephyr_stub'}"
+    program = cmake(SAMPLE, tmp_path, stub, f"-DMODEL={SMALL}", *options) / "app"
+    answer = run(program, text=f"{TEXT}\n").splitlines()
+    assert answer == ["edgebert: type a line", edgebert.load(SMALL).infer(TEXT).label]
