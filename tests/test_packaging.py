@@ -64,7 +64,7 @@ def logits(printed: str) -> list[int]:
 @pytest.fixture(scope="module")
 def expected() -> list[int]:
     """The bits of the logits that the Python package gives."""
-    return edgebert.load(SMALL).logits([TEXT])[0].astype(np.float32).view(np.uint32).tolist()
+    return edgebert.load(SMALL).logits([TEXT])[0].view(np.uint32).tolist()
 
 
 def test_add_subdirectory_builds_a_program_with_the_logits_of_the_package(
@@ -174,13 +174,10 @@ def test_arduino_library_refuses_a_float_model(tmp_path: Path) -> None:
 def test_zephyr_module_names_what_there_is() -> None:
     yaml = pytest.importorskip("yaml", reason="needs the PyPI package pyyaml")
     module = yaml.safe_load((ZEPHYR / "module.yml").read_text("utf-8"))
-    assert set(module) == {"name", "build", "samples"}, "keys that Zephyr's modules may have"
+    assert set(module) == {"name", "build"}, "keys that Zephyr's modules may have"
     assert set(module["build"]) == {"cmake", "kconfig"}
     assert (REPO / module["build"]["cmake"] / "CMakeLists.txt").is_file()
     assert (REPO / module["build"]["kconfig"]).is_file()
-    samples = [path for folder in module["samples"] for path in (REPO / folder).glob("*")]
-    assert samples == [SAMPLE]
-    assert (SAMPLE / "sample.yaml").is_file()
 
 
 def kconfig_defaults() -> dict[str, str]:
