@@ -389,6 +389,8 @@ def test_a_board_that_goes_away_while_it_is_written_is_reported(
     monkeypatch.setattr(os, "fsync", unplug)
     with pytest.raises(EdgebertError, match=r"131,072 of 153,600 bytes.*flash again"):
         drives.write_to_drive(file, tmp_path / "x.uf2", lambda written: None)
+    with pytest.raises(EdgebertError, match="Check that the drive is mounted"):
+        drives.write_to_drive(file, tmp_path / "gone" / "x.uf2", lambda written: None)
     # A board restarts, and its drive is gone, once it has the last block.
     drives.write_to_drive(file[: 2 * 64 * 1024], tmp_path / "x.uf2", lambda written: None)
 
@@ -460,14 +462,15 @@ def test_the_estimate_is_macs_times_instructions_at_the_board_s_clock() -> None:
     emulated = find_board("mps2-an386")
     speed = estimate.speeds()[emulated.core]
     macs = linear_macs(config, 16, 1)
-    milliseconds = estimate.estimate_ms(config, emulated)
-    assert list(milliseconds) == [16]  # it takes no 64 tokens
+    milliseconds = estimate.estimate_ms(config, emulated, 40)
+    assert list(milliseconds) == [16]  # it is built for no 64 tokens
     assert milliseconds[16] == pytest.approx(macs * speed["instructions_per_mac"] / 1e6)
     real = replace(emulated, flash_method="pyocd", core_hz=100_000_000)
-    assert estimate.estimate_ms(config, real)[16] == pytest.approx(
+    assert estimate.estimate_ms(config, real, 40)[16] == pytest.approx(
         milliseconds[16] * 10 * speed["cycles_per_instruction"]
     )
-    assert estimate.estimate_ms(config, replace(real, core="Z80")) == {}
+    assert list(estimate.estimate_ms(config, real, 12)) == [12]
+    assert estimate.estimate_ms(config, replace(real, core="Z80"), 40) == {}
 
 
 def test_each_board_has_an_estimate() -> None:

@@ -183,7 +183,7 @@ def _image(args: argparse.Namespace, board: Board) -> Image:
     if not getattr(args, "json", False):
         print(f"building {args.app} for {board.name}", flush=True)
     image = build(board, args.model, args.app, args.tokens, args.output)
-    times = _times(args.model, board)
+    times = _times(args.model, board, image.tokens)
     if getattr(args, "json", False):
         print_json(
             {
@@ -208,11 +208,11 @@ def _image(args: argparse.Namespace, board: Board) -> Image:
     return image
 
 
-def _times(model: Path, board: Board) -> dict[int, float]:
+def _times(model: Path, board: Board, tokens: int) -> dict[int, float]:
     from edgebert.firmware.build import open_integer_model
     from edgebert.firmware.estimate import estimate_ms
 
-    return estimate_ms(open_integer_model(model).config, board)
+    return estimate_ms(open_integer_model(model).config, board, tokens)
 
 
 def _print_memory(image: Image) -> None:

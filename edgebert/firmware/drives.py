@@ -69,6 +69,10 @@ def write_to_drive(file: bytes, path: Path, progress: Callable[[int], None]) -> 
     except OSError as error:
         if written == len(file) and not path.parent.joinpath(INFO).exists():
             return  # restarted before the system had noted what it had written
+        if not written:
+            raise EdgebertError(
+                f"cannot write {path}: {error.strerror or error}. Check that the drive is mounted"
+            ) from error
         raise EdgebertError(
             f"{path}: {error.strerror or error} after {written:,} of {len(file):,} bytes: the "
             "board has no whole firmware; bring its drive back (BOOTSEL) and flash again"

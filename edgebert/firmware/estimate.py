@@ -14,8 +14,8 @@ LENGTHS = (16, 64)  # tokens, [CLS] and [SEP] included
 SPEED = Path(__file__).with_name("speed.json")
 
 
-def estimate_ms(config: ModelConfig, board: Board) -> dict[int, float]:
-    """Milliseconds from text to label by number of tokens; empty for a core that has no figures.
+def estimate_ms(config: ModelConfig, board: Board, tokens: int) -> dict[int, float]:
+    """Milliseconds from text to label for up to so many tokens; none for a core without figures.
 
     Instructions for each multiply-accumulate, counted in an emulator, times the cycles that one
     takes on such a core (an assumption), at the board's clock. An emulator alone, which takes
@@ -27,8 +27,7 @@ def estimate_ms(config: ModelConfig, board: Board) -> dict[int, float]:
     cycles = speed["instructions_per_mac"]
     if board.flash_method:
         cycles *= speed["cycles_per_instruction"]
-    most = config.max_position_embeddings
-    lengths = [n for n in LENGTHS if n <= most] or [most]
+    lengths = [n for n in LENGTHS if n <= tokens] or [tokens]
     return {n: linear_macs(config, n, 1) * cycles / board.core_hz * 1000 for n in lengths}
 
 

@@ -26,6 +26,8 @@ int main(int argc, char **argv) {
     eb_status status = eb_model_size(file, size, &handle);
     if (status == EB_OK)
         status = eb_model_open(file, size, malloc(handle), handle, &model);
+    if (status == EB_OK && eb_model_config(model)->dtype == EB_DTYPE_F32)
+        return fail(argv[1], "error: float32, firmware takes integers: edgebert export --dtype i8");
     if (status == EB_OK) {
         const uint32_t tokens = (uint32_t)strtoul(argv[2], NULL, 10);
         const uint32_t most = eb_model_config(model)->max_position_embeddings;
