@@ -17,7 +17,7 @@
 #ifndef EB_COLUMNS
 #define EB_COLUMNS 256
 #endif
-#if EB_ROWS % 4 || EB_COLUMNS % EB_BLOCK
+#if EB_ROWS < 4 || EB_ROWS % 4 || EB_COLUMNS < EB_BLOCK || EB_COLUMNS % EB_BLOCK
 #error "EB_ROWS must be a multiple of 4, EB_COLUMNS of 16"
 #endif
 
@@ -41,17 +41,23 @@ static uint64_t num_sums(const eb_config *config, uint64_t n) {
     return most(EB_ROWS * EB_COLUMNS, most(EB_ROUND_UP(n), config->hidden_size));
 }
 
-/* Queries at a time: their scores may take the rows too, which are behind the sums and free then.
- */
+/* Scores at a time: they may take the rows too, which are behind the sums and free then. */
+static uint64_t num_scores(const eb_config *config, uint64_t n) {
+    return num_sums(config, n) + EB_ROWS * config->hidden_size / 2;
+}
+
+/* Queries at a time, whose scores and contexts have room. */
 static size_t num_queries(const eb_config *config, uint64_t n) {
-    const uint64_t room = num_sums(config, n) + EB_ROWS * config->hidden_size / 2;
-    const uint64_t fit = room / most(EB_ROUND_UP(n), config->hidden_size);
+    const uint64_t fit = num_scores(config, n) / most(EB_ROUND_UP(n), config->hidden_size);
     return fit < EB_ROWS ? (size_t)fit : EB_ROWS;
 }
 
+/* The queries' softmax needs up to a byte for each score. What they need to the byte may be less
+ * for more tokens, and a text may have fewer than its arena has room for. */
 static uint64_t wide_size(const eb_config *config, uint64_t n) {
     const uint64_t widest = most(2 * (uint64_t)config->hidden_size, config->intermediate_size);
-    return most(EB_ROWS * widest, num_queries(config, n) * EB_ROUND_UP(n));
+    const uint64_t scores = num_scores(config, n), all = EB_ROWS * EB_ROUND_UP(n);
+    return most(EB_ROWS * widest, scores < all ? scores : all);
 }
 
 /* Bytes for a block of four-bit weights, 0 for int8 models. */

@@ -1,6 +1,6 @@
 /* Four-bit weights, which become the int8 weights that they stand for just before they are used.
  *
- * A block of 16 columns is: a scale, 1 to 18, for each 32 inputs of each column, [in / 32][16];
+ * A block of 16 columns is: a scale, 1 to 17, for each 32 inputs of each column, [in / 32][16];
  * then for each 4 inputs 32 bytes, [in / 4][32], of which byte i holds weight i of [16][4] in its
  * lower half and weight 32 + i in its upper half, both less 8 and times their scale. */
 #ifndef EB_I4_H
