@@ -36,7 +36,8 @@ _SAMPLE = 1 << 17  # values of an activation that are kept to choose its scale b
 _EXP_UNIT = 2.0**-11 * np.log(2)  # of the softmax's exponents
 _MOST = 32767  # of an int16
 _MOST_BITS = lib.EB_MOST_BITS
-_FLOORS = (0.0, 1 / 64, 1 / 16, 1 / 4, 1.0)  # tried until the multipliers of columns fit int16
+_FLOOR = 2**-12  # of columns whose multipliers have 31 bits
+_FLOORS = (0.0, _FLOOR, 1 / 64, 1 / 16, 1 / 4, 1.0)  # tried until they fit 16, and biases 31
 
 
 def quantise(
@@ -178,9 +179,9 @@ class _Quantiser:
         multiplier = max(1, round(float(np.abs(positions).max()) / self.most / unit * 2**7))
         if multiplier > _MOST or 1 + np.abs(positions).max() + np.abs(types).max() > _MOST * unit:
             raise ModelError("position embeddings are beyond int8: export f32")
-        self._put(
-            "position_embeddings", 0, self._integers(positions / (multiplier * unit / 2**7)), 127
-        )
+        integers = self._integers(positions / (multiplier * unit / 2**7))
+        integers = np.clip(integers, -127, 127)  # cuts at most the multiplier's rounding: unit / 2
+        self._put("position_embeddings", 0, integers, 127)
         self._put("token_type_embeddings", 0, np.rint(types / unit), _MOST)
         scale, bits, epsilon = self._norm("embeddings_norm", 0, unit)
         self.model_scales = {
@@ -222,14 +223,18 @@ class _Quantiser:
 
     def _head(self, scale: float) -> None:
         s = self.model_scales
-        s["pooler_shift"] = self._wide("pooler", scale, 2.0**-POOLER_BITS)
-        s["classifier_shift"] = self._wide("classifier", 2.0**-POOLED_BITS, 2.0**-LOGIT_BITS)
+        s["pooler_shift"] = self._wide("pooler", 127, scale, 2.0**-POOLER_BITS)
+        s["classifier_shift"] = self._wide(
+            "classifier", 2**POOLED_BITS, 2.0**-POOLED_BITS, 2.0**-LOGIT_BITS
+        )
         self._put("model_scales", 0, np.array([s[name] for name in MODEL_SCALES]), 2**31 - 1)
 
-    def _wide(self, name: str, input_scale: float, unit: float) -> int:
+    def _wide(self, name: str, most_input: int, input_scale: float, unit: float) -> int:
         """Tensors of y = x W + b with multipliers of 31 bits; returns the shift."""
-        sums = self._sums(name, 0, input_scale)
+        sums = self._sums(name, 0, input_scale, floor=_FLOOR, most_input=most_input)
         ratios = sums.scales / unit
+        if max(sums.most.max(), (sums.most * ratios).max()) > 2**31 - 1:
+            raise ModelError(f"{name} may give numbers beyond 32 bits: export f32")
         shift = min(31 - math.floor(math.log2(ratios.max()) + 1), lib.EB_MAX_SHIFT)
         if shift < 1:
             raise ModelError(f"{name} gives steps of {ratios.max():.3g}: export f32")
@@ -238,18 +243,25 @@ class _Quantiser:
         return shift
 
     def _sums(
-        self, name: str, layer: int, input_scale: float, zero_point: int = 0, floor: float = 0
+        self,
+        name: str,
+        layer: int,
+        input_scale: float,
+        zero_point: int = 0,
+        *,
+        floor: float,
+        most_input: int = 128,
     ) -> _Sums:
         """Puts the integer weights of y = x W + b; no column is below floor of the largest."""
         weight = self.spec.weight(f"{name}_weight", layer).astype(np.float64)
         bias = self.spec.weight(f"{name}_bias", layer).astype(np.float64)
         largest = np.abs(weight).max(axis=1)
-        channels = np.maximum(largest, max(floor * largest.max(), 1e-9)) / self.most
+        channels = np.maximum(largest, max(floor * (largest.max() or 1.0), 1e-9)) / self.most
         integers = self._integers(weight / channels[:, None])
         self._put(f"{name}_weight", layer, integers, 127)
         scales = input_scale * channels
         bias = np.rint(bias / scales) - zero_point * integers.sum(axis=1)
-        return _Sums(scales, bias, np.abs(integers).sum(axis=1) * 128 + np.abs(bias))
+        return _Sums(scales, bias, np.abs(integers).sum(axis=1) * most_input + np.abs(bias))
 
     def _linear(
         self, name: str, layer: int, input_scale: float, outputs: np.ndarray, limit: int
@@ -260,7 +272,7 @@ class _Quantiser:
             ratios = sums.scales / outputs
             shift = _shift(np.minimum(sums.most, (limit + 1) / ratios))
             bits = min(math.floor(-math.log2(ratios.max() * 2**shift) - 1e-4), _MOST_BITS)
-            if bits >= 0:
+            if bits >= 0 and sums.biases_fit():
                 self._put_rescaled(name, layer, sums, ratios * 2.0**bits, shift)
                 return shift, bits
         raise ModelError(f"{name} of layer {layer} is beyond int8: export f32")
@@ -274,7 +286,7 @@ class _Quantiser:
         sums are twice as large as any that was seen.
         """
         for floor in _FLOORS:
-            sums = self._sums(name, layer, input_scale, zero_point, floor)
+            sums = self._sums(name, layer, input_scale, zero_point, floor=floor)
             most = np.minimum(sums.most * sums.scales, 2 * self.updates[name, layer])
             shift = _shift(most / sums.scales)
             unit = max(
@@ -282,7 +294,7 @@ class _Quantiser:
                 (127 * scale + float(most.max())) / (_MOST - 1),
             )
             factor = min(int(scale / unit), 256)
-            if factor:
+            if factor and sums.biases_fit():
                 self._put_rescaled(name, layer, sums, sums.scales / (scale / factor), shift)
                 return shift, factor, scale / factor
         raise ModelError(f"{name} of layer {layer} is too large to be added: export f32")
@@ -331,17 +343,24 @@ class _Sums(NamedTuple):
     bias: np.ndarray  # in these units
     most: np.ndarray  # that a sum can be
 
+    def biases_fit(self) -> bool:
+        """Whether int32 holds them and what rounds sums."""
+        return bool(np.abs(self.bias).max() < 2**30)
+
 
 def _shift(most: np.ndarray) -> int:
     """The fewest bits to drop so that numbers up to these fit int16."""
-    return max(0, math.ceil(math.log2(float(most.max()) / (_MOST - 1))))
+    return max(0, math.ceil(math.log2(max(float(most.max()), 1.0) / (_MOST - 1))))
 
 
 def _softmax_scales(ratio: float) -> tuple[int, int]:
-    """Multiplier in [2^14, 2^15) and shift: ratio = multiplier / 2^15 * 2^6 / 2^shift."""
-    shift = 5 - math.floor(math.log2(ratio))
+    """Multiplier below 2^15 and shift: ratio = multiplier / 2^15 * 2^6 / 2^shift.
+
+    The multiplier is 2^14 or more, unless scores are so small that all tokens weigh the same.
+    """
+    shift = min(5 - math.floor(math.log2(ratio)), 30)
     multiplier = min(round(ratio * 2.0 ** (shift + 9)), _MOST)
-    if not 0 <= shift <= 30:
+    if shift < 0:
         raise ModelError(f"attention scores in steps of {ratio:.3g} are beyond int8: export f32")
     return multiplier, shift
 

@@ -50,6 +50,15 @@ def load(spec: ModelSpec, folder: Path) -> edgebert.Model:
     return edgebert.load(folder / "model.ebm")
 
 
+def scaled(spec: ModelSpec, prefix: str, factor: float) -> ModelSpec:
+    """The model with the weights whose role begins so made larger or smaller."""
+    weights = (
+        replace(w, values=w.values * np.float32(factor)) if w.role.startswith(prefix) else w
+        for w in spec.weights
+    )
+    return replace(spec, weights=tuple(weights))
+
+
 def reference(spec: ModelSpec, text: edgebert.sequence.Text) -> np.ndarray:
     return int8_reference.classify(spec, text).astype(np.float32) / np.float32(65536)
 
@@ -175,6 +184,45 @@ def test_weights_beyond_integers_are_refused() -> None:
     ]
     with pytest.raises(edgebert.ModelError, match="export f32"):
         quantise(replace(spec, weights=tuple(huge)), TEXTS)
+
+
+@pytest.mark.parametrize(
+    ("prefix", "factor"),
+    [("position", 1e-5), ("attention_output_", 0), ("intermediate_", 0), ("qkv_", 1e-6)],
+)
+def test_parts_that_learned_nothing_are_no_obstacle(prefix: str, factor: float) -> None:
+    spec = scaled(random_spec(SMALL_I8), prefix, factor)
+    loss = measure_loss(spec, quantise(spec, TEXTS), Texts("", TEXTS, None))
+    assert loss.worst[1] < 0.1
+
+
+def test_a_bias_without_weights_is_kept(tmp_path: Path) -> None:
+    spec = scaled(random_spec(SMALL_I8), "pooler_weight", 0)
+    spec = scaled(spec, "attention_output_weight", 0)
+    int8 = quantise(spec, TEXTS)
+    write_model(spec, tmp_path / "f32.ebm")
+    exact = edgebert.load(tmp_path / "f32.ebm").logits(TEXTS)
+    np.testing.assert_allclose(load(int8, tmp_path).logits(TEXTS), exact, atol=0.02)
+
+
+def test_logits_beyond_32_bits_are_refused() -> None:
+    with pytest.raises(edgebert.ModelError, match="classifier may give numbers beyond 32 bits"):
+        quantise(scaled(random_spec(SMALL_I8), "classifier_weight", 1e5), TEXTS)
+
+
+def test_a_text_may_be_shorter_than_its_arena_has_room_for(tmp_path: Path) -> None:
+    config = replace(
+        SMALL_I8,
+        hidden_size=16,
+        num_attention_heads=1,
+        intermediate_size=16,
+        max_position_embeddings=1100,
+        hash=HashParams(dimension=16),
+    )
+    write_model(quantise(random_spec(config), TEXTS), tmp_path / "model.ebm")
+    model = NativeModel(tmp_path / "model.ebm")
+    sizes = [model.arena_size(n) for n in range(1, 1101)]
+    assert sizes == sorted(sizes)
 
 
 def test_hostile_integers_behind_a_right_checksum_are_refused_or_harmless(tmp_path: Path) -> None:
