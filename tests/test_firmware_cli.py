@@ -371,6 +371,8 @@ def test_flashing_copies_the_uf2_file_to_the_board_s_drive(
     built = (tmp_path / "out" / "classify-real.bin").read_bytes()
     assert (address, family) == (0x10000000, 7)
     assert image[: len(built)] == built and len(image) - len(built) < 256
+    assert run(*arguments, "--drive", mounts / "stick") == 1  # a disk, not a board
+    assert not list((mounts / "stick").iterdir())
     shutil.rmtree(mounts / "RPI-RP2")
     with pytest.raises(EdgebertError, match=r"BOOTSEL.*a USB cable that carries data") as refused:
         flash.flash(image_of("real", tmp_path), None, print)

@@ -15,7 +15,7 @@ from typing import Any
 from edgebert.errors import EdgebertError, MissingPackageError, UsageError
 from edgebert.firmware.boards import Board
 from edgebert.firmware.build import Image
-from edgebert.firmware.drives import matching, uf2_drives, write_to_drive
+from edgebert.firmware.drives import INFO, matching, uf2_drives, write_to_drive
 from edgebert.firmware.uf2 import read_uf2
 
 OPTIONS = {"pyocd": "--probe", "uf2": "--drive", "esptool": "--port"}
@@ -135,6 +135,10 @@ def _copy(image: Image, drive: Path, say: Callable[[str], None]) -> None:
     family = read_uf2(file)[2]  # which raises if it is damaged
     if family != image.board.flash_family_id:
         raise EdgebertError(f"{source} is for another family of chips: build it anew")
+    if drive.is_dir() and not (drive / INFO).exists():
+        raise EdgebertError(
+            f"{drive} is no board's drive: it has no {INFO}. Check: {_CHECKS['uf2']}"
+        )
     say(f"copying {source} ({len(file):,} bytes) to {drive}")
     write_to_drive(file, drive / source.name, lambda written: None)
     say("written; the board restarts with it")
