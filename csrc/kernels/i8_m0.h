@@ -27,6 +27,7 @@ void eb_column_m0(const int32_t *inputs, const int8_t *w, const int8_t *end, int
 __asm__(".syntax unified\n"
         ".section .text.eb_column_m0, \"ax\", %progbits\n"
         ".balign 4\n"
+        ".global eb_column_m0\n"
         ".thumb_func\n"
         ".type eb_column_m0, %function\n"
         "eb_column_m0:\n"
