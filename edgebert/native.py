@@ -5,6 +5,7 @@ from __future__ import annotations
 import mmap
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -96,3 +97,20 @@ class NativeModel:
         if status != lib.EB_OK:
             raise ModelError(status_text(status))
         return int(size[0])
+
+
+def config_struct(config: ModelConfig, dtype: str) -> dict[str, Any]:
+    """What an eb_config holds of a model whose arithmetic is of a dtype."""
+    return {
+        "hidden_size": config.hidden_size,
+        "num_hidden_layers": config.num_hidden_layers,
+        "num_attention_heads": config.num_attention_heads,
+        "intermediate_size": config.intermediate_size,
+        "max_position_embeddings": config.max_position_embeddings,
+        "type_vocab_size": config.type_vocab_size,
+        "num_labels": config.num_labels,
+        "task": TASKS.index(config.task),
+        "activation": ACTIVATIONS.index(config.hidden_act),
+        "dtype": DTYPES.index(dtype),
+        "layer_norm_eps": config.layer_norm_eps,
+    }

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from edgebert._native import ffi, lib
-from edgebert.config import ACTIVATIONS, DTYPES, TASKS
 from edgebert.export.four_bits import four_bit_scales
 from edgebert.export.spec import ModelSpec, Weight
 from edgebert.files import write_atomically
 from edgebert.hash import hash_struct
+from edgebert.native import config_struct
 
 _NUMPY = {
     lib.EB_DTYPE_F32: "<f4",
@@ -43,7 +43,7 @@ def ebm_bytes(spec: ModelSpec) -> bytes:
     tokenizer = file.append(spec.tokenizer)
     labels = [file.append(label.encode()) for label in spec.config.labels]
     label_spans = file.append(_struct("eb_span[]", labels))
-    config = ffi.new("eb_config *", _config(spec))
+    config = ffi.new("eb_config *", config_struct(spec.config, spec.dtype))
     tensors = []
     for weight in spec.weights:
         tensor = ffi.new("eb_tensor *", {"layer": weight.layer})
@@ -75,23 +75,6 @@ def ebm_bytes(spec: ModelSpec) -> bytes:
 def write_ebm(spec: ModelSpec, path: Path) -> None:
     """Write ``spec`` to ``path``, or nothing if that fails."""
     write_atomically(path, ebm_bytes(spec))
-
-
-def _config(spec: ModelSpec) -> dict[str, Any]:
-    config = spec.config
-    return {
-        "hidden_size": config.hidden_size,
-        "num_hidden_layers": config.num_hidden_layers,
-        "num_attention_heads": config.num_attention_heads,
-        "intermediate_size": config.intermediate_size,
-        "max_position_embeddings": config.max_position_embeddings,
-        "type_vocab_size": config.type_vocab_size,
-        "num_labels": config.num_labels,
-        "task": TASKS.index(config.task),
-        "activation": ACTIVATIONS.index(config.hidden_act),
-        "dtype": DTYPES.index(spec.dtype),
-        "layer_norm_eps": config.layer_norm_eps,
-    }
 
 
 def _stored(weight: Weight, dtype: int) -> bytes:

@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
 from edgebert._native import ffi, lib
-from edgebert.config import DTYPES, ModelConfig
+from edgebert.config import ModelConfig
 from edgebert.engines.native import NativeEngine
 from edgebert.firmware.boards import Board
+from edgebert.native import config_struct
 from edgebert.train.presets import PRESETS, num_parameters
 
 _LEAST_TOKENS = 8  # a text of fewer is hardly one
@@ -103,19 +104,7 @@ def _models(engine: NativeEngine) -> Iterator[tuple[list[str], int]]:
 
 def _weight_bytes(config: ModelConfig, dtype: str) -> int:
     """Bytes of all weights in an .ebm, each aligned."""
-    c_config = ffi.new(
-        "eb_config *",
-        {
-            "hidden_size": config.hidden_size,
-            "num_hidden_layers": config.num_hidden_layers,
-            "num_attention_heads": config.num_attention_heads,
-            "intermediate_size": config.intermediate_size,
-            "max_position_embeddings": config.max_position_embeddings,
-            "type_vocab_size": config.type_vocab_size,
-            "num_labels": config.num_labels,
-            "dtype": DTYPES.index(dtype),
-        },
-    )
+    c_config = ffi.new("eb_config *", config_struct(config, dtype))
     tensor = ffi.new("eb_tensor *")
     total = 0
     for role in range(lib.EB_NUM_ROLES):
