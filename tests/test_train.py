@@ -18,8 +18,8 @@ import pytest
 from edgebert.cli import main
 from edgebert.config import HashParams, ModelConfig
 from edgebert.errors import DataError, EdgebertError, ModelError
+from edgebert.presets import PRESETS, num_parameters
 from edgebert.tokenizer import Tokenizer
-from edgebert.train.presets import PRESETS, num_parameters
 from tests.conftest import REPO
 from tests.hugging_face import uncased_pieces
 

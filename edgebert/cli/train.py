@@ -13,8 +13,8 @@ from edgebert.cli.output import print_json
 from edgebert.config import HASH_FAMILIES, TASKS, ModelConfig
 from edgebert.errors import DataError, MissingPackageError, UsageError
 from edgebert.metrics import METRICS
+from edgebert.presets import PRESETS
 from edgebert.tokenizer import KINDS, Tokenizer
-from edgebert.train.presets import PRESETS
 
 if TYPE_CHECKING:
     from edgebert.train.finetune import Epoch

@@ -11,7 +11,7 @@ from edgebert.config import ModelConfig
 from edgebert.engines.native import NativeEngine
 from edgebert.firmware.boards import Board
 from edgebert.native import config_struct
-from edgebert.train.presets import PRESETS, num_parameters
+from edgebert.presets import PRESETS, num_parameters
 
 _LEAST_TOKENS = 8  # a text of fewer is hardly one
 

@@ -18,12 +18,12 @@ import transformers
 from edgebert.config import ModelConfig
 from edgebert.errors import DataError
 from edgebert.metrics import DEFAULT_METRIC, METRICS
+from edgebert.presets import num_parameters
 from edgebert.tokenizer import Tokenizer
 from edgebert.train.bert import Vocabulary, build, predict
 from edgebert.train.checkpoint import save
 from edgebert.train.finetune import Epoch, Recipe, finetune
 from edgebert.train.init import load_encoder
-from edgebert.train.presets import num_parameters
 from edgebert.train.targets import Targets, judge
 from edgebert.tsv import read_tsv
 from edgebert.version import __version__
