@@ -39,7 +39,8 @@ WORDS = (
 _TURN = 2_000_000  # nanoseconds
 _LOADS = 15
 _LEAST_TURNS = 5
-_PACKAGES = ("numpy", "onnxruntime")  # whose versions matter, where they are in use
+# Whose versions matter, where they are in use.
+_PACKAGES = ("numpy", "onnxruntime", "ai_edge_litert", "tflite_runtime", "torch", "transformers")
 _RESIDENT = "import json, sys, edgebert.bench as b; print(b.resident_growth(*json.load(sys.stdin)))"
 
 

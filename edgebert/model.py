@@ -61,7 +61,7 @@ class Model:
 
     @property
     def engine(self) -> str:
-        """Name of the engine that runs the model: ``native``, ``onnx``."""
+        """Name of the engine that runs the model: ``native``, ``onnx``, ``torch``."""
         return self._engine.name
 
     @property
@@ -175,11 +175,12 @@ def _is_pair(text: object) -> bool:
 
 
 def load(path: str | os.PathLike[str] | None = None, *, threads: int | None = None) -> Model:
-    """Open an artifact (.ebm, .onnx); without a path, the model in the wheel.
+    """Open an artifact (.ebm, .onnx) or a checkpoint (.pt); without a path, the model in the wheel.
 
     Args:
         path: the file.
-        threads: most threads that a call may use (default: one for .ebm, all cores for .onnx).
+        threads: most threads that a call may use (default: one for .ebm, all cores for others; in
+            PyTorch it is one number for the process).
 
     Raises:
         ModelError: the file is missing, damaged, foreign or too new.

@@ -138,8 +138,8 @@ def test_an_impossible_stride_is_refused(model: edgebert.Model, stride: int) -> 
 
 
 def test_missing_files_and_folders_and_foreign_suffixes_are_refused(tmp_path: Path) -> None:
-    (tmp_path / "model.pt").touch()
-    for name, message in [("no.ebm", "does not exist"), (".", "folder"), ("model.pt", "export")]:
+    (tmp_path / "model.pdf").touch()
+    for name, message in [("no.ebm", "does not exist"), (".", "folder"), ("model.pdf", "suffixes")]:
         with pytest.raises(edgebert.ModelError, match=message):
             edgebert.load(tmp_path / name)
 

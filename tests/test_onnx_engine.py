@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import edgebert
-from edgebert.engines.onnx import BATCH_SIZE
+from edgebert.engines.batches import BATCH_SIZE
 from edgebert.export import write_model
 from edgebert.sequence import Text
 from tests.models import SMALL, random_spec

@@ -23,6 +23,7 @@ EXAMPLES = """examples:
   edgebert bench out/* --text "turn the lights off" --threads 2 --json
   edgebert bench out/* --data dev.tsv --plot speed.svg
   edgebert bench out/* --batch 256 --data dev.tsv
+  edgebert bench out/*.ebm out/*.onnx model.pt
 """
 
 
@@ -58,7 +59,7 @@ def add_parser(subparsers: Any) -> None:
         metavar="FILE",
         nargs="*",
         type=Path,
-        help="an .ebm or .onnx file (default: the built-in model)",
+        help="an .ebm, .onnx or .pt file (default: the built-in model)",
     )
     group = parser.add_mutually_exclusive_group()
     group.add_argument(

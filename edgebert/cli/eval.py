@@ -13,6 +13,7 @@ from edgebert.evaluate import evaluate
 EXAMPLES = """examples:
   edgebert eval out/model.ebm --data dev.tsv
   edgebert eval out/* --data dev.tsv --json
+  edgebert eval model.pt out/* --data dev.tsv
 
 TSV: a header line, then text<TAB>label (pairs: text<TAB>text_b<TAB>label).
 """
@@ -28,7 +29,7 @@ def add_parser(subparsers: Any) -> None:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("files", metavar="FILE", nargs="+", help="an .ebm or .onnx file")
+    parser.add_argument("files", metavar="FILE", nargs="+", help="an .ebm, .onnx or .pt file")
     parser.add_argument("--data", metavar="TSV", required=True, help="labelled texts")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
 

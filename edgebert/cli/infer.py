@@ -36,7 +36,10 @@ def add_parser(subparsers: Any) -> None:
     )
     parser.add_argument("text", nargs="*", help="texts to classify; - reads lines from stdin")
     parser.add_argument(
-        "-m", "--model", metavar="FILE", help="an .ebm or .onnx file (default: the built-in one)"
+        "-m",
+        "--model",
+        metavar="FILE",
+        help="an .ebm, .onnx or .pt file (default: the built-in one)",
     )
     parser.add_argument("-f", "--file", metavar="FILE", help="read texts from FILE, one a line")
     parser.add_argument(

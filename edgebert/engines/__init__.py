@@ -1,4 +1,4 @@
-"""Engines run an artifact. Each is one file here and one row of ENGINES; all obey one protocol.
+"""Engines run an artifact. Each is one file and one row of ENGINES; all obey one protocol.
 
 An engine gets texts or tokens and gives numbers. Windows, warnings and labels are the same for all
 of them and live in :mod:`edgebert.model`.
@@ -41,10 +41,12 @@ class Engine(Protocol):
         """The same of texts or pairs, and how many tokens of each were beyond the limit."""
 
 
-# name -> (file name suffix, class). A class is imported when it is used: onnxruntime is optional.
+# name -> (file name suffix, class). A class is imported when it is used: most need optional
+# packages.
 ENGINES = {
     "native": (".ebm", "edgebert.engines.native:NativeEngine"),
     "onnx": (".onnx", "edgebert.engines.onnx:OnnxEngine"),
+    "torch": (".pt", "edgebert.train.engine:TorchEngine"),
 }
 
 
@@ -64,5 +66,4 @@ def open_engine(path: Path, threads: int | None = None) -> Engine:
             except OSError as error:
                 raise EdgebertError(f"cannot read {path}: {error.strerror or error}") from error
     suffixes = ", ".join(suffix for suffix, _ in ENGINES.values())
-    hint = " (to make one from a checkpoint: edgebert export)" if path.suffix == ".pt" else ""
-    raise ModelError(f"{path.name} has none of the known suffixes {suffixes}{hint}")
+    raise ModelError(f"{path.name} has none of the known suffixes {suffixes}")

@@ -7,13 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
+from edgebert.engines.batches import in_batches, padded_inputs
 from edgebert.errors import MissingPackageError, ModelError
 from edgebert.hash import HashEmbedding
 from edgebert.metadata import check_seal, decode_metadata
 from edgebert.sequence import Sequences, Text, from_texts
 from edgebert.tokenizer import Tokenizer
-
-BATCH_SIZE = 32  # sequences of like length, padded to the longest of them
 
 
 class OnnxEngine:
@@ -47,15 +46,7 @@ class OnnxEngine:
 
     def run(self, sequences: Sequences) -> tuple[np.ndarray, np.ndarray]:
         """Run sequences of like length together."""
-        logits = np.empty((len(sequences), self.config.num_labels), np.float32)
-        pooled = np.empty((len(sequences), self.config.hidden_size), np.float32)
-        by_length = sorted(range(len(sequences)), key=lambda i: len(sequences.ends[i]))
-        for start in range(0, len(by_length), BATCH_SIZE):
-            rows = by_length[start : start + BATCH_SIZE]
-            logits[rows], pooled[rows] = self._session.run(
-                ["logits", "pooled"], self._feeds(sequences.select(rows))
-            )
-        return logits, pooled
+        return in_batches(sequences, self.config, self._run)
 
     def run_texts(self, texts: Sequence[Text]) -> tuple[np.ndarray, np.ndarray, list[int]]:
         """Tokenize the texts and run them."""
@@ -63,14 +54,8 @@ class OnnxEngine:
         sequences = from_texts(self.tokenizer, texts, limit, types)
         return *self.run(sequences), sequences.num_dropped
 
-    def _feeds(self, batch: Sequences) -> dict[str, np.ndarray]:
-        shape = (len(batch), max(len(ends) for ends in batch.ends))
-        embeds = np.zeros((*shape, self.config.hidden_size), np.float32)
-        mask = np.zeros(shape, np.int64)
-        types = np.zeros(shape, np.int64)
-        for i in range(len(batch)):
-            length = len(batch.ends[i])
-            embeds[i, :length] = self._hash.embed(batch.bytes[i], batch.ends[i])
-            mask[i, :length] = 1
-            types[i, :length] = batch.types[i]
-        return {"inputs_embeds": embeds, "attention_mask": mask, "token_type_ids": types}
+    def _run(self, batch: Sequences) -> tuple[np.ndarray, np.ndarray]:
+        outputs: tuple[np.ndarray, np.ndarray] = self._session.run(
+            ["logits", "pooled"], padded_inputs(batch, self._hash)
+        )
+        return outputs

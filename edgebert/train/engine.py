@@ -1,0 +1,61 @@
+"""Runs checkpoints (.pt) in PyTorch: the reference that artifacts are compared with.
+
+What PyTorch gets are the same batches of hash vectors as ONNX Runtime.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from edgebert.engines.batches import in_batches, padded_inputs
+from edgebert.errors import MissingPackageError, ModelError
+from edgebert.hash import HashEmbedding
+from edgebert.sequence import Sequences, Text, from_texts
+
+
+class TorchEngine:
+    """Transformers' BertForSequenceClassification on the CPU, as it is: not compiled, not traced.
+
+    PyTorch has one number of threads for a whole process, so ``threads`` sets that of every model.
+    """
+
+    name = "torch"
+
+    def __init__(self, path: Path, threads: int | None = None) -> None:
+        try:
+            import torch
+
+            from edgebert.train.checkpoint import load_torch
+        except ImportError as error:
+            raise MissingPackageError(
+                "running .pt files needs PyTorch: pip install 'edgebert[train]'; "
+                "edgebert export makes files that do not"
+            ) from error
+        try:
+            self._model, self.config, self.tokenizer = load_torch(path)
+        except ModelError as error:  # which names the file, as the caller will
+            raise ModelError(str(error).removeprefix(f"{path}: ")) from error
+        if threads:
+            torch.set_num_threads(threads)
+        self._torch = torch
+        self._hash = HashEmbedding(self.config.hash)
+
+    def run(self, sequences: Sequences) -> tuple[np.ndarray, np.ndarray]:
+        """Run sequences of like length together."""
+        with self._torch.inference_mode():
+            return in_batches(sequences, self.config, self._run)
+
+    def run_texts(self, texts: Sequence[Text]) -> tuple[np.ndarray, np.ndarray, list[int]]:
+        """Tokenize the texts and run them."""
+        limit, types = self.config.max_position_embeddings, self.config.type_vocab_size
+        sequences = from_texts(self.tokenizer, texts, limit, types)
+        return *self.run(sequences), sequences.num_dropped
+
+    def _run(self, batch: Sequences) -> tuple[np.ndarray, np.ndarray]:
+        inputs = padded_inputs(batch, self._hash)
+        tensors = {name: self._torch.from_numpy(values) for name, values in inputs.items()}
+        pooled = self._model.bert(**tensors).pooler_output
+        return self._model.classifier(pooled).numpy(), pooled.numpy()
