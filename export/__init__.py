@@ -6,25 +6,38 @@ import importlib
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from edgebert.export.recipe import STANDARD, Recipe
+
 if TYPE_CHECKING:
     from edgebert.export.spec import ModelSpec
 
 
 class Writer(NamedTuple):
-    """A file format: its writer, imported when it is used, and the dtypes that it can hold."""
+    """A file format.
+
+    Attributes:
+        target: its writer, imported when it is used.
+        dtypes: that it can hold.
+        variants: of VARIANTS, that it can be.
+        quantises: whether the writer converts a float32 spec, calibrated if that takes it, to other
+            dtypes itself; else it wants the integers of quantise.py.
+    """
 
     target: str
     dtypes: tuple[str, ...]
+    variants: tuple[str, ...] = ()
+    quantises: bool = True
 
 
 # One row for each file format, by its suffix.
 WRITERS = {
     "onnx": Writer("edgebert.export.onnx:write_onnx", ("f32",)),
-    "ebm": Writer("edgebert.export.ebm:write_ebm", ("f32", "i8", "i4")),
+    "ebm": Writer("edgebert.export.ebm:write_ebm", ("f32", "i8", "i4"), quantises=False),
 }
+DTYPES = tuple(dict.fromkeys(dtype for writer in WRITERS.values() for dtype in writer.dtypes))
 
 
-def write_model(spec: ModelSpec, path: Path) -> None:
+def write_model(spec: ModelSpec, path: Path, recipe: Recipe = STANDARD) -> None:
     """Write ``spec`` in the format that the suffix of ``path`` names."""
     module, name = WRITERS[path.suffix[1:]].target.split(":")
-    getattr(importlib.import_module(module), name)(spec, path)
+    getattr(importlib.import_module(module), name)(spec, path, recipe)

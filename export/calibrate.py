@@ -58,19 +58,17 @@ class Texts:
 
 @dataclass(frozen=True)
 class Loss:
-    """What an int8 model lost.
+    """What an artifact of integers lost.
 
     Attributes:
         num_texts: that were compared.
         same: share of them whose label (or number, to 5 % of its range) is that of float32.
-        accuracy: of int8 and of float32 on the texts' labels; None without labels.
-        worst: the LayerNorm behind which the error grows most, and that error, relative.
+        accuracy: of the artifact and of float32 on the texts' labels; None without labels.
     """
 
     num_texts: int
     same: float
     accuracy: tuple[float, float] | None
-    worst: tuple[str, float]
 
     @property
     def points(self) -> float:
@@ -80,33 +78,48 @@ class Loss:
         return 100 * (1 - self.same)
 
 
-def measure_loss(spec: ModelSpec, int8: ModelSpec, texts: Texts) -> Loss:
-    """Compare an int8 model with its float32 model."""
-    compared = texts.texts[:NUM_COMPARE]
-    exact, integers = (_logits(model, compared) for model in (spec, int8))
+def float_logits(spec: ModelSpec, texts: Texts) -> np.ndarray:
+    """Logits of a float32 model for the texts to compare by."""
+    with tempfile.TemporaryDirectory() as folder:
+        write_ebm(spec, Path(folder) / "model.ebm")
+        return _logits(Path(folder) / "model.ebm", texts)
+
+
+def measure_loss(exact: np.ndarray, path: Path, texts: Texts) -> Loss:
+    """Compare an artifact with its float32 model.
+
+    Args:
+        exact: logits of the float32 model, of :func:`float_logits`.
+        path: the artifact.
+        texts: what to compare by.
+
+    Raises:
+        MissingPackageError: the artifact's engine is not installed.
+    """
+    config, logits = load(path).config, _logits(path, texts)
     accuracy = None
-    if spec.config.task == "regression":
-        same = np.abs(exact - integers)[:, 0] <= 0.05 * np.ptp(exact)
+    if config.task == "regression":
+        same = np.abs(exact - logits)[:, 0] <= 0.05 * np.ptp(exact)
     else:
-        same = exact.argmax(1) == integers.argmax(1)
+        same = exact.argmax(1) == logits.argmax(1)
         if texts.labels:
-            known = {label: i for i, label in enumerate(spec.config.labels)}
+            known = {label: i for i, label in enumerate(config.labels)}
             truth = np.array([known.get(label, -1) for label in texts.labels[:NUM_COMPARE]])
             accuracy = (
-                float((integers.argmax(1) == truth).mean()),
+                float((logits.argmax(1) == truth).mean()),
                 float((exact.argmax(1) == truth).mean()),
             )
-    return Loss(len(compared), float(same.mean()), accuracy, _worst_layer(spec, int8, compared))
+    return Loss(len(exact), float(same.mean()), accuracy)
 
 
-def _logits(spec: ModelSpec, texts: Sequence[Text]) -> np.ndarray:
-    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+def _logits(path: Path, texts: Texts) -> np.ndarray:
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore", TruncationWarning)
-        write_ebm(spec, Path(folder) / "model.ebm")
-        return load(Path(folder) / "model.ebm").logits(list(texts))
+        return load(path).logits(texts.texts[:NUM_COMPARE])
 
 
-def _worst_layer(spec: ModelSpec, int8: ModelSpec, texts: Sequence[Text]) -> tuple[str, float]:
+def worst_layer(spec: ModelSpec, int8: ModelSpec, texts: Sequence[Text]) -> tuple[str, float]:
+    """The LayerNorm behind which the error of int8 grows most, and that error, relative."""
     errors = layer_errors(spec, int8, texts[:NUM_LAYERS])
     names, values = list(errors), list(errors.values())
     growth = np.diff(values, prepend=0.0)

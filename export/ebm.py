@@ -9,6 +9,7 @@ import numpy as np
 
 from edgebert._native import ffi, lib
 from edgebert.export.four_bits import four_bit_scales
+from edgebert.export.recipe import STANDARD, Recipe
 from edgebert.export.spec import ModelSpec, Weight
 from edgebert.files import write_atomically
 from edgebert.hash import hash_struct
@@ -72,8 +73,8 @@ def ebm_bytes(spec: ModelSpec) -> bytes:
     return bytes(file.data)
 
 
-def write_ebm(spec: ModelSpec, path: Path) -> None:
-    """Write ``spec`` to ``path``, or nothing if that fails."""
+def write_ebm(spec: ModelSpec, path: Path, recipe: Recipe = STANDARD) -> None:
+    """Write ``spec`` to ``path``, or nothing if that fails; its dtype is the file's."""
     write_atomically(path, ebm_bytes(spec))
 
 

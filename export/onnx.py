@@ -14,6 +14,7 @@ import numpy as np
 
 from edgebert.config import ModelConfig
 from edgebert.errors import MissingPackageError
+from edgebert.export.recipe import STANDARD, Recipe
 from edgebert.export.spec import ModelSpec
 from edgebert.files import write_atomically
 from edgebert.metadata import encode_metadata, seal
@@ -60,7 +61,7 @@ def onnx_bytes(spec: ModelSpec) -> bytes:
     return seal(model.SerializeToString() + metadata.SerializeToString())
 
 
-def write_onnx(spec: ModelSpec, path: Path) -> None:
+def write_onnx(spec: ModelSpec, path: Path, recipe: Recipe = STANDARD) -> None:
     """Write ``spec`` to ``path``, or nothing if that fails."""
     write_atomically(path, onnx_bytes(spec))
 

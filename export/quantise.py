@@ -8,8 +8,7 @@ bits. docs/numerics.md defines how the integers are used.
 from __future__ import annotations
 
 import math
-from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -17,10 +16,10 @@ import numpy as np
 
 from edgebert._native import lib
 from edgebert.errors import ModelError
-from edgebert.export.float_reference import forward, gelu
+from edgebert.export.activations import Activations, observe
+from edgebert.export.float_reference import gelu
 from edgebert.export.four_bits import MOST, SCALES, to_four_bits
 from edgebert.export.spec import ModelSpec, Weight
-from edgebert.hash import HashEmbedding
 from edgebert.int8_reference import (
     EMBEDDING_BITS,
     LAYER_SCALES,
@@ -29,10 +28,8 @@ from edgebert.int8_reference import (
     POOLED_BITS,
     POOLER_BITS,
 )
-from edgebert.sequence import Text, from_texts
-from edgebert.tokenizer import Tokenizer
+from edgebert.sequence import Text
 
-_SAMPLE = 1 << 17  # values of an activation that are kept to choose its scale by
 _EXP_UNIT = 2.0**-11 * np.log(2)  # of the softmax's exponents
 _MOST = 32767  # of an int16
 _MOST_BITS = lib.EB_MOST_BITS
@@ -40,19 +37,13 @@ _FLOOR = 2**-12  # of columns whose multipliers have 31 bits
 _FLOORS = (0.0, _FLOOR, 1 / 64, 1 / 16, 1 / 4, 1.0)  # tried until they fit 16, and biases 31
 
 
-def quantise(
-    spec: ModelSpec,
-    texts: Sequence[Text],
-    dtype: str = "i8",
-    progress: Callable[[Sequence[int]], Sequence[int]] = lambda rows: rows,
-) -> ModelSpec:
+def quantise(spec: ModelSpec, texts: Sequence[Text] = (), dtype: str = "i8") -> ModelSpec:
     """The integer model of a float32 model.
 
     Args:
         spec: model of float32.
-        texts: what the model will read, a few hundred.
+        texts: what the model will read, a few hundred; not needed if the spec has activations.
         dtype: ``i8``, or ``i4`` for weights of four bits (four_bits.py).
-        progress: wraps the sequence of texts' indices, to show how far it got.
 
     Raises:
         ModelError: the model's shape has no integer kernels, or its weights no integer scales.
@@ -67,83 +58,17 @@ def quantise(
             f"intermediate_size of {group}; this model has {head_size}, {config.hidden_size} and "
             f"{inner}: train another shape, or export f32"
         )
-    seen = _Calibration(spec, texts, progress)
-    quantiser = _Quantiser(spec, seen.scales(), seen.updates, dtype)
-    return replace(spec, weights=tuple(quantiser.weights()), dtype=dtype)
-
-
-class _Calibration:
-    """Watches a model at work, and chooses the scale of each activation.
-
-    Attributes:
-        updates: the largest of each column that was added to hidden states, float64
-            [hidden_size], of attention_output and output in each layer.
-    """
-
-    def __init__(
-        self,
-        spec: ModelSpec,
-        texts: Sequence[Text],
-        progress: Callable[[Sequence[int]], Sequence[int]],
-    ) -> None:
-        config = spec.config
-        self._seen: dict[tuple[str, int], list[np.ndarray]] = defaultdict(list)
-        self.updates: dict[tuple[str, int], np.ndarray] = {}
-        self._rng = np.random.default_rng(0)
-        self._share = min(1.0, _SAMPLE / (64 * config.hidden_size * max(1, len(texts))))
-        hash_embedding = HashEmbedding(config.hash)
-        sequences = from_texts(
-            Tokenizer(spec.tokenizer), texts, config.max_position_embeddings, config.type_vocab_size
-        )
-        for i in progress(range(len(texts))):
-            vectors = hash_embedding.embed(sequences.bytes[i], sequences.ends[i])
-            forward(spec, vectors, sequences.types[i], self._watch)
-
-    def _watch(self, name: str, layer: int, values: np.ndarray) -> None:
-        if name in ("attention_output", "output"):
-            largest = np.abs(values).max(axis=0)
-            self.updates[name, layer] = np.maximum(self.updates.get((name, layer), 0), largest)
-            return
-        values = values.ravel()
-        kept = self._rng.random(values.size) < self._share
-        extremes = [values.min(), values.max()]
-        self._seen[name, layer].append(np.concatenate([values[kept], extremes]))
-
-    def scales(self) -> dict[tuple[str, int], float]:
-        """The value of one step of int8 for each activation."""
-        return {
-            key: _best_scale(np.concatenate(seen), gelu if key[0] == "intermediate" else np.array)
-            for key, seen in self._seen.items()
-        }
-
-
-def _best_scale(values: np.ndarray, use: Callable[[np.ndarray], np.ndarray]) -> float:
-    """The scale with the smallest squared error of ``use``: to clip a little, or to round finely.
-
-    What is far below 0 is nothing behind a GELU, and may be clipped.
-    """
-    largest = float(np.abs(values).max()) or 1.0
-    candidates = largest * np.linspace(1, 0.3, 36) / 127
-    exact = use(values)
-    errors = [
-        ((use(np.clip(np.rint(values / scale), -127, 127) * scale) - exact) ** 2).sum()
-        for scale in candidates
-    ]
-    return float(candidates[int(np.argmin(errors))])
+    seen = spec.activations or observe(spec, texts)
+    weights = _Quantiser(spec, seen, dtype).weights()
+    return replace(spec, weights=tuple(weights), dtype=dtype, activations=None)
 
 
 class _Quantiser:
     """Turns the weights of a model into integers, given the scales of its activations."""
 
-    def __init__(
-        self,
-        spec: ModelSpec,
-        scales: dict[tuple[str, int], float],
-        updates: dict[tuple[str, int], np.ndarray],
-        dtype: str,
-    ) -> None:
+    def __init__(self, spec: ModelSpec, activations: Activations, dtype: str) -> None:
         self.spec, self.config = spec, spec.config
-        self.scales, self.updates = scales, updates
+        self.scales, self.updates = activations.scales, activations.updates
         self.four_bits = dtype == "i4"
         self.most = MOST * SCALES[-1] if self.four_bits else 127  # of a weight
         self.tensors: dict[tuple[str, int], np.ndarray] = {}

@@ -12,6 +12,7 @@ from edgebert.config import ModelConfig
 from edgebert.export.roles import all_roles
 
 if TYPE_CHECKING:
+    from edgebert.export.activations import Activations
     from edgebert.export.checkpoint import Checkpoint
 
 
@@ -40,12 +41,14 @@ class ModelSpec:
         tokenizer: the tokenizer section (docs/format.md).
         weights: in canonical order: embeddings, each layer, head.
         dtype: ``f32``; ``i8`` or ``i4`` for the integers of quantise.py.
+        activations: what calibration saw of them; None unless calibrated.
     """
 
     config: ModelConfig
     tokenizer: bytes
     weights: tuple[Weight, ...]
     dtype: str = "f32"
+    activations: Activations | None = None
 
     @classmethod
     def from_checkpoint(cls, checkpoint: Checkpoint) -> ModelSpec:
@@ -56,16 +59,19 @@ class ModelSpec:
         """Values of one weight."""
         return next(w.values for w in self.weights if (w.role, w.layer) == (role, layer))
 
-    @property
-    def weight_bytes(self) -> int:
-        """Size of all weights, but for what a format fills up."""
-        return sum(self._bytes(weight) for weight in self.weights)
+    def weight_bytes(self, dtype: str | None = None) -> int:
+        """Size of all weights, but for what a format fills up, as they are or as a dtype."""
+        return sum(_bytes(weight, self.dtype, dtype or self.dtype) for weight in self.weights)
 
-    def _bytes(self, weight: Weight) -> int:
-        size = weight.values.nbytes
-        if self.dtype == "i4" and weight.role.endswith("_weight") and weight.values.ndim == 2:
-            return size // 2 + size // 32  # halves of bytes, and a scale for each 32 weights
-        return size
+
+def _bytes(weight: Weight, dtype: str, wanted: str) -> int:
+    values = weight.values
+    is_matrix = weight.role.endswith(("_weight", "_embeddings")) and values.ndim == 2
+    if dtype == wanted == "i4" and is_matrix:
+        return values.nbytes // 2 + values.nbytes // 32  # a scale for each 32 halves of bytes
+    if dtype == wanted or not is_matrix:
+        return values.nbytes
+    return values.size * {"f16": 2, "i8": 1}[wanted]
 
 
 def _weights(checkpoint: Checkpoint) -> Iterator[Weight]:

@@ -114,7 +114,7 @@ def test_a_spec_stacks_query_key_and_value(tiny: Checkpoint) -> None:
     name = "bert.encoder.layer.0.attention.self.{}.weight"
     parts = [tiny.state[name.format(part)] for part in ("query", "key", "value")]
     np.testing.assert_array_equal(spec.weight("qkv_weight"), np.concatenate(parts))
-    assert spec.weight_bytes == sum(values.nbytes for values in tiny.state.values())
+    assert spec.weight_bytes() == sum(values.nbytes for values in tiny.state.values())
     assert all(w.values.dtype == np.float32 and w.values.flags.c_contiguous for w in spec.weights)
 
 

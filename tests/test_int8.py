@@ -18,7 +18,7 @@ from edgebert._native import ffi, lib
 from edgebert.cli import main
 from edgebert.config import HashParams
 from edgebert.export import write_model
-from edgebert.export.calibrate import Texts, layer_errors, measure_loss
+from edgebert.export.calibrate import Texts, float_logits, layer_errors, measure_loss, worst_layer
 from edgebert.export.checkpoint import read_checkpoint
 from edgebert.export.ebm import ebm_bytes
 from edgebert.export.four_bits import four_bit_scales, to_four_bits
@@ -156,18 +156,21 @@ def test_four_bits_hold_what_they_say(seed: int) -> None:
     np.testing.assert_array_equal(to_four_bits(rounded), rounded)
 
 
-def test_a_broken_model_is_said_to_have_lost(uno: ModelSpec) -> None:
+def test_a_broken_model_is_said_to_have_lost(uno: ModelSpec, tmp_path: Path) -> None:
     dataset = read_tsv(SAMPLE)
     texts = Texts("sample", dataset.texts, dataset.labels)
+    exact, file = float_logits(uno, texts), tmp_path / "model.ebm"
     int8 = quantise(uno, texts.calibration)
-    assert measure_loss(uno, int8, texts).points <= 1
+    write_model(int8, file)
+    assert measure_loss(exact, file, texts).points <= 1
     weights = [
         replace(w, values=w.values * 0) if (w.role, w.layer) == ("output_weight", 1) else w
         for w in int8.weights
     ]
-    loss = measure_loss(uno, replace(int8, weights=tuple(weights)), texts)
-    assert loss.points > 1
-    assert loss.worst[0] == "output_norm of layer 1"
+    broken = replace(int8, weights=tuple(weights))
+    write_model(broken, file)
+    assert measure_loss(exact, file, texts).points > 1
+    assert worst_layer(uno, broken, texts.texts)[0] == "output_norm of layer 1"
 
 
 def test_shapes_without_integer_kernels_are_refused() -> None:
@@ -192,8 +195,7 @@ def test_weights_beyond_integers_are_refused() -> None:
 )
 def test_parts_that_learned_nothing_are_no_obstacle(prefix: str, factor: float) -> None:
     spec = scaled(random_spec(SMALL_I8), prefix, factor)
-    loss = measure_loss(spec, quantise(spec, TEXTS), Texts("", TEXTS, None))
-    assert loss.worst[1] < 0.1
+    assert worst_layer(spec, quantise(spec, TEXTS), TEXTS)[1] < 0.1
 
 
 def test_a_bias_without_weights_is_kept(tmp_path: Path) -> None:
@@ -253,14 +255,14 @@ def test_export_writes_both_types_and_says_what_was_lost(
     names = [Path(d["path"]).name for d in documents]
     assert names == ["uno-sst2.onnx", "uno-sst2.ebm", "uno-sst2-i8.ebm", "uno-sst2-i4.ebm"]
     assert [d["dtype"] for d in documents] == ["f32", "f32", "i8", "i4"]
-    assert "have the label of f32; accuracy 0." in documents[2]["note"]
+    assert "have f32's label; accuracy 0." in documents[2]["note"]
     assert documents[2]["weights"] < 0.3 * documents[1]["weights"]
     assert documents[3]["weights"] < 0.6 * documents[2]["weights"]
 
 
 def test_a_format_without_int8_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["export", str(CHECKPOINT), "--to", "onnx", "--dtype", "i8"]) == 2
-    assert "add ebm to --to" in capsys.readouterr().err
+    assert main(["export", str(CHECKPOINT), "--to", "onnx", "--dtype", "i4"]) == 2
+    assert "--to ebm can" in capsys.readouterr().err
 
 
 def test_every_instruction_set_gives_the_same_bytes(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,21 +12,25 @@ import numpy as np
 
 from edgebert._native import ffi
 from edgebert.cli.output import print_json, print_table, thousands
-from edgebert.config import DTYPES
 from edgebert.errors import EdgebertError, MissingPackageError, UsageError
-from edgebert.export import WRITERS, write_model
+from edgebert.export import DTYPES, WRITERS, write_model
+from edgebert.export.recipe import VARIANTS, Recipe
 
 if TYPE_CHECKING:
+    from edgebert.export.calibrate import Texts
     from edgebert.export.checkpoint import Checkpoint, Probe
     from edgebert.export.spec import ModelSpec
 
 HASH_BYTES = ffi.sizeof("eb_hash_params")  # all that is left of the embedding table
-TOLERANCE = 1e-4  # float32 logits may differ this much from PyTorch's
+TOLERANCES = {"f32": 1e-4, "f16": 1e-2}  # logits may differ this much from PyTorch's
+INTEGER_DTYPES = ("i8", "i4")
 
 EXAMPLES = """examples:
   edgebert export model.pt -o out/
   edgebert export model.pt -o out/ --to ebm
   edgebert export model.pt -o out/ --dtype f32,i8,i4 --calibrate train.tsv
+  edgebert export model.pt -o out/ --to tflite --dtype i8 --micro --tokens 64
+  edgebert export model.pt -o out/ --to onnx --portable
   edgebert export my-hugging-face-folder/ -o out/ --json
 """
 
@@ -63,7 +67,28 @@ def add_parser(subparsers: Any) -> None:
         type=Path,
         help="texts like those to come, to choose int8 scales by (default: plain English)",
     )
+    parser.add_argument(
+        "--tokens",
+        metavar="LENGTHS",
+        help="comma-separated lengths that a .tflite file is to take, whose shapes are fixed "
+        "(default: 16, 32, 64 and so on to the model's limit; with --micro 64 or the limit)",
+    )
+    for name, what in VARIANTS.items():
+        parser.add_argument(
+            f"--{name}",
+            dest="variants",
+            action="append_const",
+            const=name,
+            help=f"write graphs ({_formats_of(name)}) that {what}",
+        )
     parser.add_argument("--json", action="store_true", help="print one JSON document")
+
+
+def _formats_of(what: str) -> str:
+    """The formats that have a dtype or a variant."""
+    return " or ".join(
+        name for name, row in WRITERS.items() if what in (*row.dtypes, *row.variants)
+    )
 
 
 @dataclass(frozen=True)
@@ -72,6 +97,7 @@ class Artifact:
 
     path: Path
     dtype: str
+    variant: str
     bytes: int
     weights: int
     tokenizer: int
@@ -83,10 +109,7 @@ def run(args: argparse.Namespace) -> int:
     """Run the command."""
     formats = _chosen(args.to, tuple(WRITERS), "--to")
     dtypes = _chosen(args.dtype, DTYPES, "--dtype")
-    wanted = [(d, f) for d in dtypes for f in formats if d in WRITERS[f].dtypes]
-    for dtype in dtypes:
-        if dtype not in dict(wanted):
-            raise UsageError(f"{' and '.join(formats)} cannot be {dtype}: add ebm to --to")
+    wanted = _wanted(formats, dtypes, args.variants or [""], _lengths(args.tokens))
     artifacts = export(Path(args.checkpoint), Path(args.output), wanted, args.calibrate)
     if args.json:
         print_json([{**vars(a), "path": str(a.path), "hash": HASH_BYTES} for a in artifacts])
@@ -104,13 +127,46 @@ def run(args: argparse.Namespace) -> int:
         for note in dict.fromkeys(a.note for a in artifacts if a.note):
             print(note)
     for artifact in artifacts:
-        difference = artifact.difference
-        if artifact.dtype == "f32" and difference is not None and not difference <= TOLERANCE:
+        difference, limit = artifact.difference, TOLERANCES.get(artifact.dtype)
+        if limit is not None and difference is not None and not difference <= limit:
             raise EdgebertError(
                 f"{artifact.path} differs from PyTorch by {difference:.1e}, "
-                f"more than {TOLERANCE:.0e}: do not use it, and please report this"
+                f"more than {limit:.0e}: do not use it, and please report this"
             )
     return 0
+
+
+def _wanted(
+    formats: list[str], dtypes: list[str], variants: list[str], tokens: tuple[int, ...]
+) -> list[tuple[str, Recipe]]:
+    """What to write, as (format, recipe): each combination that exists."""
+    wanted = [
+        (suffix, Recipe(dtype, variant, tokens))
+        for variant in dict.fromkeys(variants)
+        for dtype in dtypes
+        for suffix in formats
+        if dtype in WRITERS[suffix].dtypes and variant in ("", *WRITERS[suffix].variants)
+    ]
+    named = " and ".join(formats)
+    for dtype in dtypes:
+        if not any(recipe.dtype == dtype for _, recipe in wanted):
+            raise UsageError(f"{named} cannot be {dtype}: --to {_formats_of(dtype)} can")
+    for variant in variants:
+        if not any(recipe.variant == variant for _, recipe in wanted):
+            raise UsageError(f"{named} cannot be --{variant}: --to {_formats_of(variant)} can")
+    return wanted
+
+
+def _lengths(text: str | None) -> tuple[int, ...]:
+    if text is None:
+        return ()
+    try:
+        lengths = sorted({int(length) for length in text.split(",")})
+    except ValueError:
+        lengths = [0]
+    if lengths[0] < 2:
+        raise UsageError(f"--tokens takes whole numbers of 2 or more, as in 16,32,64; not {text!r}")
+    return tuple(lengths)
 
 
 def _chosen(text: str, known: tuple[str, ...], option: str) -> list[str]:
@@ -122,9 +178,9 @@ def _chosen(text: str, known: tuple[str, ...], option: str) -> list[str]:
 
 
 def export(
-    checkpoint_path: Path, output: Path, wanted: list[tuple[str, str]], calibrate: Path | None
+    checkpoint_path: Path, output: Path, wanted: list[tuple[str, Recipe]], calibrate: Path | None
 ) -> list[Artifact]:
-    """Write one artifact for each (dtype, format) and check it."""
+    """Write one artifact for each (format, recipe) and check it."""
     try:
         from edgebert.export.checkpoint import read_checkpoint
         from edgebert.export.spec import ModelSpec
@@ -140,38 +196,53 @@ def export(
     output.mkdir(parents=True, exist_ok=True)
     source = checkpoint_path.resolve()
     stem = source.name if source.is_dir() else source.stem  # folders have no suffix: bert-v1.5/
-    models, notes = {"f32": spec}, {"f32": ""}
-    for dtype in dict(wanted):
-        if dtype != "f32":
-            models[dtype], notes[dtype] = _quantise(spec, calibrate, dtype)
     artifacts = []
-    for dtype, suffix in wanted:
-        path = output / (f"{stem}.{suffix}" if dtype == "f32" else f"{stem}-{dtype}.{suffix}")
-        model = models[dtype]
-        write_model(model, path)
+    integers: dict[str, ModelSpec] = {}
+    texts = exact = None
+    if any(recipe.dtype in INTEGER_DTYPES for _, recipe in wanted):
+        from edgebert.export.activations import observe
+        from edgebert.export.calibrate import Texts, float_logits
+        from edgebert.export.quantise import quantise
+
+        texts = Texts.read(calibrate)
+        spec = replace(spec, activations=observe(spec, texts.calibration))
+        exact = float_logits(spec, texts)
+    for suffix, recipe in wanted:
+        dtype, model = recipe.dtype, spec
+        if dtype in INTEGER_DTYPES and not WRITERS[suffix].quantises:
+            if dtype not in integers:
+                integers[dtype] = quantise(spec, dtype=dtype)
+            model = integers[dtype]
+        name = "-".join(filter(None, (stem, dtype.replace("f32", ""), recipe.variant)))
+        path = output / f"{name}.{suffix}"
+        write_model(model, path, recipe)
         difference, note = _difference(path, probe)
-        sizes = (path.stat().st_size, model.weight_bytes, len(model.tokenizer))
-        artifacts.append(Artifact(path, dtype, *sizes, difference, notes[dtype] or note))
+        if texts is not None and exact is not None and dtype in INTEGER_DTYPES:
+            note = _loss(path, exact, texts, (spec, model)) or note
+        sizes = (path.stat().st_size, model.weight_bytes(dtype), len(model.tokenizer))
+        artifacts.append(Artifact(path, dtype, recipe.variant, *sizes, difference, note))
     return artifacts
 
 
-def _quantise(spec: ModelSpec, calibrate: Path | None, dtype: str) -> tuple[ModelSpec, str]:
-    """The integer model, and a line on what it lost."""
-    from edgebert.export.calibrate import Texts, measure_loss
-    from edgebert.export.quantise import quantise
+def _loss(path: Path, exact: np.ndarray, texts: Texts, models: tuple[ModelSpec, ModelSpec]) -> str:
+    """A line on what an artifact of integers lost; empty if its engine is not installed."""
+    from edgebert.export.calibrate import measure_loss, worst_layer
 
-    texts = Texts.read(calibrate)
-    integers = quantise(spec, texts.calibration, dtype)
-    loss = measure_loss(spec, integers, texts)
-    note = f"{dtype} on {loss.num_texts} of {texts.name}: {loss.same:.1%} have the label of f32"
+    try:
+        loss = measure_loss(exact, path, texts)
+    except MissingPackageError:
+        return ""
+    note = f"{path.name} on {loss.num_texts} of {texts.name}: {loss.same:.1%} have f32's label"
     if loss.accuracy:
         note += f"; accuracy {loss.accuracy[0]:.4f}, f32 {loss.accuracy[1]:.4f}"
     if loss.points > 1:
-        where, error = loss.worst
-        note += f". WARNING: {loss.points:.1f} points lost, most of it in {where} ({error:.1%} off)"
-        if calibrate is None:
+        note += f". WARNING: {loss.points:.1f} points lost"
+        if models[1].dtype in INTEGER_DTYPES:
+            where, error = worst_layer(*models, texts.texts)
+            note += f", most of it in {where} ({error:.1%} off)"
+        if texts.labels is None:
             note += ". Calibrate on your own texts: --calibrate train.tsv"
-    return integers, note
+    return note
 
 
 def _make_probe(checkpoint: Checkpoint) -> Probe | None:
