@@ -16,17 +16,23 @@ from edgebert.version import __version__
 
 CONFIG = "edgebert.config"  # JSON of ModelConfig.to_dict()
 TOKENIZER = "edgebert.tokenizer"  # the tokenizer section (docs/format.md) in base 85
+DTYPE = "edgebert.dtype"  # of its arithmetic: f32, i8
+VARIANT = "edgebert.variant"  # one of VARIANTS (export/recipe.py); empty if it starts at vectors
 VERSION = "edgebert.version"  # that wrote the file
 CHECKSUM = "edgebert.crc32"  # last in the file: CRC-32 of every byte before, 8 hex digits
 
 _UNSEALED = "00000000"
 
 
-def encode_metadata(config: ModelConfig, tokenizer: bytes) -> dict[str, str]:
+def encode_metadata(
+    config: ModelConfig, tokenizer: bytes, dtype: str = "f32", variant: str = ""
+) -> dict[str, str]:
     """The entries to store, in this order; :func:`seal` fills in the last one's value."""
     return {
         CONFIG: json.dumps(config.to_dict(), ensure_ascii=False),
         TOKENIZER: base64.b85encode(tokenizer).decode("ascii"),
+        DTYPE: dtype,
+        VARIANT: variant,
         VERSION: __version__,
         CHECKSUM: _UNSEALED,
     }
@@ -43,6 +49,12 @@ def decode_metadata(metadata: Mapping[str, str]) -> tuple[ModelConfig, bytes]:
     except (ValueError, RecursionError) as error:
         raise ModelError(f"the metadata is damaged: {error}") from error
     return ModelConfig.from_dict(config), tokenizer
+
+
+def find_entry(file: bytes, key: str) -> str:
+    """The value of a short entry in an .onnx file, without a library that reads these; else ""."""
+    _, found, behind = file.rpartition(key.encode() + b"\x12")
+    return behind[1 : 1 + behind[0]].decode() if found else ""
 
 
 def seal(file: bytes) -> bytes:

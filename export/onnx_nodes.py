@@ -5,16 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-
-from edgebert.errors import MissingPackageError
-
-try:
-    import onnx
-    from onnx import helper, numpy_helper
-except ImportError as error:
-    raise MissingPackageError(
-        "writing .onnx files needs the package onnx: pip install 'edgebert[export]'"
-    ) from error
+import onnx
+from onnx import helper, numpy_helper
 
 
 class Nodes:

@@ -29,17 +29,33 @@ def in_batches(
 
 
 def padded_inputs(batch: Sequences, embedding: HashEmbedding) -> dict[str, np.ndarray]:
-    """The standard graph's inputs, zero behind each sequence's end.
+    """The standard graph's inputs: float32 [n, longest, dimension], two int64 [n, longest]."""
+    masks = _padded_masks(batch)
+    embeds = np.zeros((*masks["attention_mask"].shape, embedding.params.dimension), np.float32)
+    for i, ends in enumerate(batch.ends):
+        embeds[i, : len(ends)] = embedding.embed(batch.bytes[i], ends)
+    return {"inputs_embeds": embeds, **masks}
 
-    Hash vectors are float32 [n, longest, dimension]; mask and token types int64 [n, longest].
+
+def padded_tokens(batch: Sequences) -> dict[str, np.ndarray]:
+    """Inputs of graphs that start at tokens: token_bytes uint8 [n, longest, most bytes of a token].
+
+    token_lengths are int32, the other two as in the standard graph: [n, longest].
     """
+    masks = _padded_masks(batch)
+    lengths = np.zeros(masks["attention_mask"].shape, np.int32)
+    for i, ends in enumerate(batch.ends):
+        lengths[i, : len(ends)] = np.diff(ends, prepend=np.uint32(0))
+    most = lengths.max()
+    token_bytes = np.zeros((*lengths.shape, most), np.uint8)
+    token_bytes[np.arange(most) < lengths[..., None]] = np.concatenate(batch.bytes)
+    return {"token_bytes": token_bytes, "token_lengths": lengths, **masks}
+
+
+def _padded_masks(batch: Sequences) -> dict[str, np.ndarray]:
     shape = (len(batch), max(len(ends) for ends in batch.ends))
-    embeds = np.zeros((*shape, embedding.params.dimension), np.float32)
-    mask = np.zeros(shape, np.int64)
-    types = np.zeros(shape, np.int64)
-    for i in range(len(batch)):
-        length = len(batch.ends[i])
-        embeds[i, :length] = embedding.embed(batch.bytes[i], batch.ends[i])
-        mask[i, :length] = 1
-        types[i, :length] = batch.types[i]
-    return {"inputs_embeds": embeds, "attention_mask": mask, "token_type_ids": types}
+    mask, types = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
+    for i, ends in enumerate(batch.ends):
+        mask[i, : len(ends)] = 1
+        types[i, : len(ends)] = batch.types[i]
+    return {"attention_mask": mask, "token_type_ids": types}

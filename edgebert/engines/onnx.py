@@ -1,18 +1,23 @@
-"""Runs .onnx files in ONNX Runtime; the C kernel computes the graph's input, the hash vectors."""
+"""Runs .onnx files in ONNX Runtime; the C kernel computes hash vectors that a graph does not."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from edgebert.engines.batches import in_batches, padded_inputs
+from edgebert.engines.batches import in_batches, padded_inputs, padded_tokens
 from edgebert.errors import MissingPackageError, ModelError
 from edgebert.hash import HashEmbedding
-from edgebert.metadata import check_seal, decode_metadata
+from edgebert.metadata import DTYPE, VARIANT, check_seal, decode_metadata, find_entry
 from edgebert.sequence import Sequences, Text, from_texts
 from edgebert.tokenizer import Tokenizer
+
+OLDEST = (1, 17)  # ONNX Runtime that is tested
+
+_MOST_RESIDUES = 1 << 24  # that a portable graph computes at a time: 128 MiB of int64
 
 
 class OnnxEngine:
@@ -21,17 +26,17 @@ class OnnxEngine:
     name = "onnx"
 
     def __init__(self, path: Path, threads: int | None = None) -> None:
-        try:
-            import onnxruntime
-        except ImportError as error:
-            raise MissingPackageError(
-                "running .onnx files needs ONNX Runtime: pip install 'edgebert[onnx]'"
-            ) from error
+        onnxruntime = _onnxruntime()
         file = path.read_bytes()
         check_seal(file)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads or 0  # 0: as many as there are cores
         options.log_severity_level = 4  # failures reach the user as our own errors
+        self._variant = find_entry(file, VARIANT)
+        if self._variant == "custom-op":
+            from edgebert.ort import library_path
+
+            options.register_custom_ops_library(str(library_path()))
         try:
             self._session = onnxruntime.InferenceSession(
                 file, options, providers=["CPUExecutionProvider"]
@@ -41,6 +46,7 @@ class OnnxEngine:
             reason = str(error).splitlines()[0]
             raise ModelError(f"ONNX Runtime cannot load it: {reason}") from error
         self.config, tokenizer = decode_metadata(metadata)
+        self.dtype = metadata.get(DTYPE, "f32")
         self.tokenizer = Tokenizer.from_bytes(tokenizer)
         self._hash = HashEmbedding(self.config.hash)
 
@@ -55,7 +61,36 @@ class OnnxEngine:
         return *self.run(sequences), sequences.num_dropped
 
     def _run(self, batch: Sequences) -> tuple[np.ndarray, np.ndarray]:
-        outputs: tuple[np.ndarray, np.ndarray] = self._session.run(
-            ["logits", "pooled"], padded_inputs(batch, self._hash)
-        )
+        if not self._variant:
+            return self._outputs(padded_inputs(batch, self._hash))
+        feeds = padded_tokens(batch)
+        if self._variant != "portable":
+            return self._outputs(feeds)
+        each = feeds["token_bytes"][0].size * self.config.hidden_size
+        rows = max(1, _MOST_RESIDUES // each)
+        parts = [
+            self._outputs({name: values[start : start + rows] for name, values in feeds.items()})
+            for start in range(0, len(batch), rows)
+        ]
+        logits, pooled = map(np.concatenate, zip(*parts, strict=True))
+        return logits, pooled
+
+    def _outputs(self, feeds: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        outputs: tuple[np.ndarray, np.ndarray] = self._session.run(["logits", "pooled"], feeds)
         return outputs
+
+
+def _onnxruntime() -> Any:
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise MissingPackageError(
+            "running .onnx files needs ONNX Runtime: pip install 'edgebert[onnx]'"
+        ) from error
+    version = onnxruntime.__version__
+    if tuple(map(int, version.split(".")[:2])) < OLDEST:
+        raise MissingPackageError(
+            f"ONNX Runtime {version} is too old for .onnx files of edgebert: "
+            "pip install --upgrade 'edgebert[onnx]'"
+        )
+    return onnxruntime
