@@ -24,6 +24,7 @@ import edgebert
 from edgebert.cli import main
 from edgebert.sequence import from_texts
 from edgebert.tokenizer import Tokenizer
+from edgebert.tsv import read_tsv
 from tests.conftest import REPO
 
 BROWSERS = ("chromium", "google-chrome", "chromium-browser")
@@ -152,6 +153,14 @@ def test_the_module_answers_in_node_as_edgebert_does(demo: Path) -> None:
     for actual, expected in zip(in_node(demo, CLASSIFY, data), edgebert.infer(TEXTS), strict=True):
         assert actual["values"] == pytest.approx(expected.probabilities, abs=1e-4)
         assert actual["dropped"] == expected.num_dropped
+
+
+def test_the_module_answers_on_sst2_dev_as_edgebert_does(demo: Path, shared_data: Path) -> None:
+    dev = read_tsv(shared_data / "sst2" / "dev.tsv")
+    results = in_node(demo, CLASSIFY, {"model": str(demo / "model.onnx"), "texts": dev.texts})
+    for actual, expected in zip(results, edgebert.infer(dev.texts), strict=True):
+        assert actual["values"] == pytest.approx(expected.probabilities, abs=1e-4)
+    assert len(results) == 872
 
 
 @pytest.mark.parametrize(
