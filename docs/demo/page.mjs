@@ -19,8 +19,9 @@ async function fetchBytes(name) {
 }
 
 async function openModel(model) {
-  classifier = await Classifier.open(ort, model, await fetchBytes("tokenizer.wasm"));
-  await classifier.classify(""); // the first run is slow
+  const opened = await Classifier.open(ort, model, await fetchBytes("tokenizer.wasm"));
+  await opened.classify(""); // the first run is slow
+  classifier = opened;
   element("size").textContent = `${(model.length / 1e6).toFixed(2)} MB`;
   await update();
 }
@@ -97,6 +98,7 @@ element("examples").addEventListener("click", (event) => {
   attempt(update);
 });
 element("file").addEventListener("change", (event) => {
-  attempt(async () => openModel(new Uint8Array(await event.target.files[0].arrayBuffer())));
+  const [file] = event.target.files;
+  if (file) attempt(async () => openModel(new Uint8Array(await file.arrayBuffer())));
 });
 attempt(async () => openModel(await fetchBytes("model.onnx")));
