@@ -56,7 +56,7 @@ arduino: $(BIN)/.demo ## write an Arduino library into out/, with the UNO model 
 	$(BIN)/python tools/make_arduino_library.py -m $(or $(MODEL),out/uno-sst2-i8.ebm) -o out
 
 clean: ## remove what the targets above made
-	rm -rf $(VENV) build dist out edgebert/_native.* *.egg-info
+	rm -rf $(VENV) build dist out edgebert/_native.* edgebert/lib*.so *.egg-info
 	$(MAKE) -C tests/c clean
 
 $(BIN)/python:

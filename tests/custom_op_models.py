@@ -1,0 +1,123 @@
+"""Graphs of one node, HashEmbedding, as ONNX and as TFLite files."""
+
+from __future__ import annotations
+
+import struct
+from typing import Any
+
+from edgebert.config import HASH_FAMILIES, HashParams
+
+
+def attributes(params: HashParams) -> dict[str, int]:
+    """The node's attributes, in the order of ``eb_hash_params``."""
+    values = {**vars(params), "family": HASH_FAMILIES.index(params.family)}
+    return {name: int(value) for name, value in values.items()}
+
+
+def onnx_model(attributes: dict[str, int], lengths: tuple[str, ...], **types: str) -> bytes:
+    """An ONNX file; ``lengths`` are the names of the dimensions of token_lengths."""
+    from onnx import TensorProto, helper
+
+    def tensor(name: str, default: str, *dimensions: str) -> Any:
+        kind = getattr(TensorProto, types.get(name, default))
+        return helper.make_tensor_value_info(name, kind, dimensions)
+
+    inputs = [
+        tensor("token_bytes", "UINT8", *lengths, "bytes"),
+        tensor("token_lengths", "INT32", *lengths),
+    ]
+    outputs = [tensor("vectors", "FLOAT", *lengths, "dimension")]
+    names = [[value.name for value in values] for values in (inputs, outputs)]
+    node = helper.make_node("HashEmbedding", *names, domain="edgebert", **attributes)
+    graph = helper.make_graph([node], "one_op", inputs, outputs)
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("edgebert", 1)]
+    return helper.make_model(graph, opset_imports=opsets, ir_version=8).SerializeToString()
+
+
+def tflite_model(options: bytes, shape: tuple[int, ...], lengths_type: int | None = None) -> bytes:
+    """A TFLite file with one signature; ``shape`` is that of token_bytes, and may be resized."""
+    import flatbuffers
+    import tflite
+
+    builder = flatbuffers.Builder(1024)
+
+    def offsets(items: list[int]) -> int:
+        builder.StartVector(4, len(items), 4)
+        for item in reversed(items):
+            builder.PrependUOffsetTRelative(item)
+        return builder.EndVector()
+
+    def integers(items: list[int]) -> int:
+        builder.StartVector(4, len(items), 4)
+        for item in reversed(items):
+            builder.PrependInt32(item)
+        return builder.EndVector()
+
+    def table(name: str, **fields: int) -> int:
+        getattr(tflite, f"{name}Start")(builder)
+        for field, value in fields.items():
+            getattr(tflite, f"{name}Add{field}")(builder, value)
+        return int(getattr(tflite, f"{name}End")(builder))
+
+    def tensor(name: str, kind: int, shape: tuple[int, ...], signature: list[int]) -> int:
+        return table(
+            "Tensor",
+            Shape=integers(list(shape)),
+            Type=kind,
+            Name=builder.CreateString(name),
+            ShapeSignature=integers(signature),
+        )
+
+    any_shape = [-1] * len(shape)
+    kinds = tflite.TensorType
+    tensors = [
+        tensor("token_bytes", kinds.UINT8, shape, any_shape),
+        tensor("token_lengths", lengths_type or kinds.INT32, shape[:-1], any_shape[:-1]),
+        tensor("vectors", kinds.FLOAT32, (*shape[:-1], 1), any_shape),
+    ]
+    operator = table(
+        "Operator",
+        Inputs=integers([0, 1]),
+        Outputs=integers([2]),
+        CustomOptions=builder.CreateByteVector(options),
+    )
+    graph = table(
+        "SubGraph",
+        Tensors=offsets(tensors),
+        Inputs=integers([0, 1]),
+        Outputs=integers([2]),
+        Operators=offsets([operator]),
+    )
+    code = table(
+        "OperatorCode",
+        DeprecatedBuiltinCode=tflite.BuiltinOperator.CUSTOM,
+        BuiltinCode=tflite.BuiltinOperator.CUSTOM,
+        CustomCode=builder.CreateString("edgebert.HashEmbedding"),
+        Version=1,
+    )
+    maps = [
+        table("TensorMap", Name=builder.CreateString(name), TensorIndex=i)
+        for i, name in enumerate(("token_bytes", "token_lengths", "vectors"))
+    ]
+    signature = table(
+        "SignatureDef",
+        Inputs=offsets(maps[:2]),
+        Outputs=offsets(maps[2:]),
+        SignatureKey=builder.CreateString("serving_default"),
+        SubgraphIndex=0,
+    )
+    model = table(
+        "Model",
+        Version=3,
+        OperatorCodes=offsets([code]),
+        Subgraphs=offsets([graph]),
+        Buffers=offsets([table("Buffer")]),
+        SignatureDefs=offsets([signature]),
+    )
+    builder.Finish(model, b"TFL3")
+    return bytes(builder.Output())
+
+
+def custom_options(attributes: dict[str, int]) -> bytes:
+    """The attributes as a TFLite node has them."""
+    return struct.pack("<7I", *attributes.values())
