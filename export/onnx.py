@@ -2,7 +2,7 @@
 
 Variants start at the tokens' bytes. Opset 17 is the first with LayerNormalization; every runtime
 since 2022 reads it. ONNX Runtime fuses the rest when it loads the file: bias and GELU, scale and
-product, product and Tanh; in int8, a product with the integers around it.
+product, product and Tanh; in int8, a product and the conversions before it.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ try:
 
     from edgebert.export.onnx_graph import Graph
     from edgebert.export.onnx_hash import DOMAIN, VERSION
+    from edgebert.export.onnx_i8 import Int8Graph
 except ImportError as error:
     raise MissingPackageError(
         "writing .onnx files needs the package onnx: pip install 'edgebert[export]'"
@@ -30,7 +31,7 @@ except ImportError as error:
 OPSET = 17
 IR_VERSION = 8  # the one that came with opset 17
 
-_GRAPHS = {"f32": Graph}  # by dtype
+_GRAPHS = {"f32": Graph, "i8": Int8Graph}  # by dtype
 
 _DOC = """\
 A text classifier of edgebert. {start}

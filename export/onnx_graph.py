@@ -93,41 +93,33 @@ class Graph(Nodes):
 
     def encoder_layer(self, hidden: str, mask: str, layer: int) -> str:
         """Hidden states behind a layer."""
-        name = f"layer.{layer}"
         context = self.attention(hidden, mask, layer)
         if self.is_last(layer):
-            hidden = self.first_token(hidden, f"{name}/first")
+            hidden = self.first_token(hidden, scope("first", layer))
         attended = self.linear(context, "attention_output", layer)
-        residual = self.node("Add", [attended, hidden], f"{name}/attention/residual")
-        hidden = self.layer_norm(residual, "attention_norm", f"{name}/attention/norm", layer)
-        inner = self.gelu(self.linear(hidden, "intermediate", layer), f"{name}/gelu")
+        residual = self.node("Add", [attended, hidden], scope("attention/residual", layer))
+        hidden = self.layer_norm(residual, "attention_norm", scope("attention/norm", layer), layer)
+        inner = self.gelu(self.linear(hidden, "intermediate", layer), scope("gelu", layer))
         outer = self.linear(inner, "output", layer)
-        residual = self.node("Add", [outer, hidden], f"{name}/output/residual")
-        return self.layer_norm(residual, "output_norm", f"{name}/output/norm", layer)
+        residual = self.node("Add", [outer, hidden], scope("output/residual", layer))
+        return self.layer_norm(residual, "output_norm", scope("output/norm", layer), layer)
 
     def attention(self, hidden: str, mask: str, layer: int) -> str:
         """What the heads of a layer made, side by side."""
         c = self.config
-        name = f"layer.{layer}/attention"
+        name = scope("attention", layer)
         head_size = c.hidden_size // c.num_attention_heads
         by_head = self.constant(
-            "attention/by_head", np.array([0, 0, c.num_attention_heads, head_size], np.int64)
+            "attention/by_head", np.array([0, 0, 3 * c.num_attention_heads, head_size], np.int64)
         )
-        qkv = self.linear(hidden, "qkv", layer)
-        parts = [f"{name}/{part}" for part in ("query", "key", "value")]
-        self.nodes.append(helper.make_node("Split", [qkv], parts, f"{name}/split", axis=-1))
+        qkv = self.node("Reshape", [self.linear(hidden, "qkv", layer), by_head], f"{name}/by_head")
+        heads = self.node("Transpose", [qkv], f"{name}/heads", perm=[0, 2, 1, 3])
+        query, key, value = (f"{name}/{part}" for part in ("query", "key", "value"))
+        split = helper.make_node("Split", [heads], [query, key, value], f"{name}/split", axis=1)
+        self.nodes.append(split)
         if self.is_last(layer):
-            parts[0] = self.first_token(parts[0], f"{name}/query/first")
-        heads = [
-            self.node(
-                "Transpose",
-                [self.node("Reshape", [part, by_head], f"{part}/by_head")],
-                f"{part}/heads",
-                perm=order,
-            )
-            for part, order in zip(parts, ([0, 2, 1, 3], [0, 2, 3, 1], [0, 2, 1, 3]), strict=True)
-        ]
-        query, key, value = heads
+            query = self.first_token(query, f"{query}/first", axis=2)
+        key = self.node("Transpose", [key], f"{key}/transposed", perm=[0, 1, 3, 2])
         product = self.node("MatMul", [query, key], f"{name}/product")
         scale = self.constant("attention/scale", np.float32(head_size**-0.5))
         scores = self.node("Mul", [product, scale], f"{name}/scores")
@@ -142,11 +134,12 @@ class Graph(Nodes):
         """Of the last layer the head reads the first token alone, so no other is computed."""
         return layer + 1 == self.config.num_hidden_layers
 
-    def first_token(self, x: str, name: str) -> str:
-        """[batch, tokens, h] becomes [batch, 1, h]."""
+    def first_token(self, x: str, name: str, axis: int = 1) -> str:
+        """One in place of all tokens, on the axis where they are."""
         zero = self.constant("zero", np.array([0], np.int64))
         one = self.constant("one", np.array([1], np.int64))
-        return self.node("Slice", [x, zero, one, one], name)
+        axes = self.constant(f"axes/{axis}", np.array([axis], np.int64))
+        return self.node("Slice", [x, zero, one, axes], name)
 
     def gelu(self, x: str, name: str) -> str:
         """``x * (1 + erf(x / sqrt(2))) / 2``, in the form that runtimes recognise and fuse."""
@@ -159,26 +152,33 @@ class Graph(Nodes):
 
     def head(self, hidden: str) -> None:
         """Both outputs."""
-        first = self.constant("pooler/first", np.int64(0))
-        cls = self.node("Gather", [hidden, first], "pooler/cls", axis=1)
-        pooled = self.node("Tanh", [self.dense(cls, "pooler", "pooler/dense")], "pooled")
+        dense = self.dense(self.first_state(hidden, "pooler/cls"), "pooler", "pooler")
+        self.classify(self.node("Tanh", [dense], "pooled"))
+
+    def first_state(self, hidden: str, name: str) -> str:
+        """[batch, 1, h] becomes [batch, h]."""
+        first = self.constant("first", np.int64(0))
+        return self.node("Gather", [hidden, first], name, axis=1)
+
+    def classify(self, pooled: str) -> None:
+        """The output behind the other."""
         self.dense(pooled, "classifier", "logits")
 
     def dense(self, x: str, role: str, name: str) -> str:
-        """A linear layer of the head: of [batch, in], not of [batch, tokens, in]."""
+        """A linear layer of [batch, in]."""
         weights = [self.weight(f"{role}_weight"), self.weight(f"{role}_bias")]
         return self.node("Gemm", [x, *weights], name, transB=1)
 
-    def linear(self, x: str, role: str, layer: int) -> str:
-        """A linear layer of the encoder."""
-        name = f"layer.{layer}/{role}"
-        weight = self.constant(
-            f"layer.{layer}.{role}_weight",
-            np.ascontiguousarray(self.spec.weight(f"{role}_weight", layer).T),
-        )
-        product = self.node("MatMul", [x, weight], f"{name}/product")
-        bias = self.constant(f"layer.{layer}.{role}_bias", self.spec.weight(f"{role}_bias", layer))
-        return self.node("Add", [product, bias], name)
+    def linear(self, x: str, role: str, layer: int | None) -> str:
+        """A product with a matrix, and a bias; ``layer`` is None outside the encoder."""
+        product = self.node("MatMul", self.factors(x, role, layer), f"{scope(role, layer)}/product")
+        return self.node("Add", [product, self.weight(f"{role}_bias", layer)], scope(role, layer))
+
+    def factors(self, x: str, role: str, layer: int | None) -> list[str]:
+        """What is to be multiplied."""
+        name = f"{role}_weight"
+        transposed = np.ascontiguousarray(self.spec.weight(name, layer or 0).T)
+        return [x, self.constant(scope(name, layer), transposed)]
 
     def layer_norm(self, x: str, role: str, name: str, layer: int | None = None) -> str:
         """A LayerNorm; ``layer`` is None outside the encoder."""
@@ -188,8 +188,12 @@ class Graph(Nodes):
 
     def weight(self, role: str, layer: int | None = None) -> str:
         """A weight of the spec as it is; ``layer`` is None outside the encoder."""
-        name = role if layer is None else f"layer.{layer}.{role}"
-        return self.constant(name, self.spec.weight(role, layer or 0))
+        return self.constant(scope(role, layer), self.spec.weight(role, layer or 0))
+
+
+def scope(name: str, layer: int | None) -> str:
+    """The name of what belongs to an encoder layer, or to none."""
+    return name if layer is None else f"{layer}/{name}"
 
 
 def _value(name: str, kind: int, shape: Sequence[str | int]) -> onnx.ValueInfoProto:
