@@ -246,13 +246,12 @@ def load_time(path: Path, threads: int) -> float:
 
 def describe_engine(engine: Engine, tokens: int) -> dict[str, Any]:
     """Its name and dtype; of the C library also what it uses and the arena for so many tokens."""
-    if not isinstance(engine, NativeEngine):  # which alone has files of other types than float32
-        return {"engine": engine.name, "dtype": "f32", "isa": None, "arena_bytes": None}
+    native = engine.model if isinstance(engine, NativeEngine) else None
     return {
         "engine": engine.name,
-        "dtype": engine.model.dtype,
-        "isa": engine.model.isa,
-        "arena_bytes": engine.model.arena_size(tokens),
+        "dtype": engine.dtype,
+        "isa": native.isa if native else None,
+        "arena_bytes": native.arena_size(tokens) if native else None,
     }
 
 

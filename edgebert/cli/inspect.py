@@ -51,6 +51,7 @@ def describe(path: Path) -> dict[str, Any]:
         "file": str(path),
         "bytes": path.stat().st_size,
         "engine": engine.name,
+        "dtype": engine.dtype,
         "config": config,
         "hash": hash_params,
         "tokenizer": {
@@ -61,7 +62,6 @@ def describe(path: Path) -> dict[str, Any]:
     }
     if isinstance(engine, NativeEngine):
         model = engine.model
-        document["dtype"] = model.dtype
         document["isa"] = model.isa
         document["arena_bytes"] = {
             str(n): model.arena_size(n)

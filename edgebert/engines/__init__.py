@@ -20,9 +20,17 @@ from edgebert.tokenizer import Tokenizer
 
 
 class Engine(Protocol):
-    """What :class:`edgebert.Model` needs of an engine; many threads may run it at once."""
+    """What :class:`edgebert.Model` needs of an engine; many threads may run it at once.
+
+    Attributes:
+        name: its key in ENGINES.
+        dtype: arithmetic of the open artifact: ``f32``, ``i8``, ...
+        config: the artifact's.
+        tokenizer: the artifact's.
+    """
 
     name: str
+    dtype: str
     config: ModelConfig
     tokenizer: Tokenizer
 

@@ -32,6 +32,7 @@ class NativeEngine:
 
     def __init__(self, path: Path, threads: int | None = None) -> None:
         self.model = NativeModel(path)
+        self.dtype = self.model.dtype
         self.config = self.model.config()
         self.tokenizer = Tokenizer.from_bytes(self.model.section("tokenizer"))
         self._thread = threading.local()

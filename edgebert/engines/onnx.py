@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from edgebert.engines.batches import in_batches, padded_inputs, padded_tokens
 from edgebert.errors import MissingPackageError, ModelError
 from edgebert.hash import HashEmbedding
 from edgebert.metadata import DTYPE, VARIANT, check_seal, decode_metadata, find_entry
+from edgebert.ort import library_path
 from edgebert.sequence import Sequences, Text, from_texts
 from edgebert.tokenizer import Tokenizer
 
@@ -33,11 +36,9 @@ class OnnxEngine:
         options.intra_op_num_threads = threads or 0  # 0: as many as there are cores
         options.log_severity_level = 4  # failures reach the user as our own errors
         self._variant = find_entry(file, VARIANT)
-        if self._variant == "custom-op":
-            from edgebert.ort import library_path
-
-            options.register_custom_ops_library(str(library_path()))
         try:
+            if self._variant == "custom-op":
+                options.register_custom_ops_library(library_path())
             self._session = onnxruntime.InferenceSession(
                 file, options, providers=["CPUExecutionProvider"]
             )
@@ -81,16 +82,22 @@ class OnnxEngine:
 
 
 def _onnxruntime() -> Any:
+    """The package, if it is new enough and works."""
     try:
-        import onnxruntime
-    except ImportError as error:
+        with contextlib.redirect_stderr(io.StringIO()):  # NumPy's pages on packages older than it
+            import onnxruntime
+    except ModuleNotFoundError as error:
         raise MissingPackageError(
             "running .onnx files needs ONNX Runtime: pip install 'edgebert[onnx]'"
+        ) from error
+    except ImportError as error:
+        raise MissingPackageError(
+            "ONNX Runtime does not start, most likely it is older than NumPy: "
+            "pip install --upgrade onnxruntime"
         ) from error
     version = onnxruntime.__version__
     if tuple(map(int, version.split(".")[:2])) < OLDEST:
         raise MissingPackageError(
-            f"ONNX Runtime {version} is too old for .onnx files of edgebert: "
-            "pip install --upgrade 'edgebert[onnx]'"
+            f"ONNX Runtime {version} is too old: pip install --upgrade onnxruntime"
         )
     return onnxruntime

@@ -23,6 +23,7 @@ class TorchEngine:
     """
 
     name = "torch"
+    dtype = "f32"
 
     def __init__(self, path: Path, threads: int | None = None) -> None:
         try:
