@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import mmh3
 import numpy as np
@@ -16,8 +15,7 @@ from edgebert.config import HASH_FAMILIES, HashParams
 from edgebert.errors import ModelError
 from edgebert.hash import HashEmbedding
 from edgebert.hash_reference import columns, hash_embed, multipliers, murmur3_32
-
-GOLDEN = Path(__file__).parent / "golden" / "hash.txt"
+from tests.golden_hash import golden_vectors
 
 Embed = Callable[[Sequence[bytes], HashParams], np.ndarray]
 
@@ -37,21 +35,6 @@ def embed(request: pytest.FixtureRequest) -> Embed:
     if request.param == "torch":
         pytest.importorskip("torch", reason="needs edgebert[train]")
     return {"numpy": hash_embed, "c": embed_c, "torch": embed_torch}[request.param]
-
-
-def golden_vectors() -> Iterator[tuple[HashParams, list[bytes], np.ndarray]]:
-    sets: list[tuple[HashParams, list[bytes], list[list[int]]]] = []
-    for line in GOLDEN.read_text().splitlines():
-        kind, *words = line.split()
-        if kind == "params":
-            family, d, n, modulus, base, seed, marks = map(int, words)
-            params = HashParams(HASH_FAMILIES[family], d, n, modulus, base, seed, bool(marks))
-            sets.append((params, [], []))
-        elif kind == "vector":
-            sets[-1][1].append(bytes.fromhex(words[0].strip("-")))
-            sets[-1][2].append([int(word, 16) for word in words[1:]])
-    for params, tokens, bits in sets:
-        yield params, tokens, np.array(bits, np.uint32)
 
 
 def test_golden_vectors(embed: Embed) -> None:

@@ -78,7 +78,8 @@ typedef struct TfLiteRegistration {
 } TfLiteRegistration;
 
 static inline TfLiteIntArray *TfLiteIntArrayCreate(int size) {
-    TfLiteIntArray *array = malloc(sizeof *array + (size_t)size * sizeof array->data[0]);
+    TfLiteIntArray *array =
+        (TfLiteIntArray *)malloc(sizeof *array + (size_t)size * sizeof array->data[0]);
     if (array)
         array->size = size;
     return array;
