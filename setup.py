@@ -22,7 +22,7 @@ class BuildExt(build_ext):
 
 operators = Extension(
     "edgebert.libedgebert_ops",
-    sources=sorted(["csrc/hash.c", *glob("csrc/kernels/*.c"), *glob("csrc/ports/*.c")]),
+    sources=["csrc/hash.c", *sorted(glob("csrc/ports/*.c"))],
     depends=[*sorted(glob("csrc/**/*.h", recursive=True)), "csrc/CFLAGS"],
     include_dirs=["csrc/include", "csrc"],
     extra_compile_args=[*Path("csrc/CFLAGS").read_text().split(), "-fvisibility=hidden", "-g0"],
