@@ -12,6 +12,7 @@ import pytest
 import edgebert
 from edgebert.engines.batches import BATCH_SIZE
 from edgebert.export import write_model
+from edgebert.export.recipe import Recipe
 from edgebert.sequence import Text
 from tests.models import SMALL, random_spec
 
@@ -54,10 +55,12 @@ def test_an_empty_batch_is_no_error(file: Path) -> None:
     assert edgebert.load(file).infer([]) == []
 
 
+@pytest.mark.parametrize("variant", ["", "portable", "custom-op"])
 @pytest.mark.parametrize("damage", ["flipped", "truncated", "foreign"])
-def test_damaged_files_are_refused(file: Path, tmp_path: Path, damage: str) -> None:
-    data, rng = file.read_bytes(), random.Random(damage)
+def test_damaged_files_are_refused(damage: str, variant: str, tmp_path: Path) -> None:
     path = tmp_path / "damaged.onnx"
+    write_model(random_spec(), path, Recipe(variant=variant))
+    data, rng = path.read_bytes(), random.Random(damage)
     for _ in range(500):
         if damage == "flipped":
             damaged = bytearray(data)

@@ -17,6 +17,7 @@ from edgebert.export.onnx import OPSET, onnx_bytes, write_onnx
 from edgebert.export.spec import ModelSpec
 from edgebert.metadata import CONFIG, TOKENIZER, check_seal, decode_metadata, encode_metadata
 from tests.models import SMALL, random_spec
+from tests.onnx_sessions import session
 
 
 def shape(hidden: int, layers: int, heads: int, inner: int, positions: int) -> ModelConfig:
@@ -55,14 +56,6 @@ def unit_gain_spec(config: ModelConfig) -> ModelSpec:
         for w in spec.weights
     ]
     return replace(spec, weights=tuple(weights))
-
-
-def session(file: bytes, optimise: bool = True) -> onnxruntime.InferenceSession:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    levels = onnxruntime.GraphOptimizationLevel
-    options.graph_optimization_level = levels.ORT_ENABLE_ALL if optimise else levels.ORT_DISABLE_ALL
-    return onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
 
 
 def inputs(config: ModelConfig, batch: int, tokens: int, padded: bool) -> dict[str, np.ndarray]:
