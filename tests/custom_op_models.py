@@ -27,8 +27,9 @@ def onnx_model(attributes: dict[str, int], lengths: tuple[str, ...], **types: st
         tensor("token_lengths", "INT32", *lengths),
     ]
     outputs = [tensor("vectors", "FLOAT", *lengths, "dimension")]
-    names = [[value.name for value in values] for values in (inputs, outputs)]
-    node = helper.make_node("HashEmbedding", *names, domain="edgebert", **attributes)
+    names = [value.name for value in inputs]
+    node = helper.make_node("HashEmbedding", names, ["vectors"], domain="edgebert")
+    node.attribute.extend(helper.make_attribute(name, attributes[name]) for name in attributes)
     graph = helper.make_graph([node], "one_op", inputs, outputs)
     opsets = [helper.make_opsetid("", 17), helper.make_opsetid("edgebert", 1)]
     return helper.make_model(graph, opset_imports=opsets, ir_version=8).SerializeToString()
