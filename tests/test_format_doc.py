@@ -276,6 +276,21 @@ def test_the_onnx_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert sorted(keys) == sorted(names["session"].get_modelmeta().custom_metadata_map)
 
 
+def test_graphs_that_start_at_tokens_take_what_is_told() -> None:
+    onnxruntime = pytest.importorskip("onnxruntime", reason="needs the package onnxruntime")
+    pytest.importorskip("onnx", reason="needs the package onnx")
+    from edgebert.export.onnx import onnx_bytes
+    from edgebert.export.recipe import Recipe
+
+    session = onnxruntime.InferenceSession(onnx_bytes(random_spec(), Recipe(variant="portable")))
+    found = [(v.name, v.type, v.shape) for v in session.get_inputs()]
+    told = [
+        (name, f"tensor({kind})", shape.strip("[]").split(", "))
+        for _, name, kind, shape, _ in table_behind("### Graphs that start at tokens")
+    ]
+    assert found[:-2] == told
+
+
 def _ends(session: Any) -> list[Any]:
     return [*session.get_inputs(), *session.get_outputs()]
 
