@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from cffi import FFI
 
 from edgebert.errors import MissingPackageError, ModelError
 from edgebert.ort import library_path
+from edgebert.tflite import Signature, Tensor
 
 # Of litert/c/litert_*.h (Apache 2.0 licence, copyright Google LLC), version 2.1 to 2.3.
 _DECLARATIONS = """
@@ -29,11 +29,14 @@ typedef struct {
     uint32_t strides[8];
 } LiteRtLayout;
 typedef struct { int element_type; LiteRtLayout layout; } LiteRtRankedTensorType;
+typedef struct { float scale; int64_t zero_point; } LiteRtQuantizationPerTensor;
 typedef void *LiteRtEnvironment, *LiteRtModel, *LiteRtSignature, *LiteRtTensor;
 typedef void *LiteRtOptions, *LiteRtCompiledModel, *LiteRtTensorBuffer;
 int LiteRtCreateEnvironment(int, const void *, LiteRtEnvironment *);
 int LiteRtCreateModelFromFile(LiteRtEnvironment, const char *, LiteRtModel *);
+int LiteRtGetNumModelSignatures(LiteRtModel, size_t *);
 int LiteRtGetModelSignature(LiteRtModel, size_t, LiteRtSignature *);
+int LiteRtGetSignatureKey(LiteRtSignature, const char **);
 int LiteRtGetNumSignatureInputs(LiteRtSignature, size_t *);
 int LiteRtGetNumSignatureOutputs(LiteRtSignature, size_t *);
 int LiteRtGetSignatureInputName(LiteRtSignature, size_t, const char **);
@@ -41,6 +44,8 @@ int LiteRtGetSignatureOutputName(LiteRtSignature, size_t, const char **);
 int LiteRtGetSignatureInputTensorByIndex(LiteRtSignature, size_t, LiteRtTensor *);
 int LiteRtGetSignatureOutputTensorByIndex(LiteRtSignature, size_t, LiteRtTensor *);
 int LiteRtGetRankedTensorType(LiteRtTensor, LiteRtRankedTensorType *);
+int LiteRtGetQuantizationTypeId(LiteRtTensor, int *);
+int LiteRtGetPerTensorQuantization(LiteRtTensor, LiteRtQuantizationPerTensor *);
 int LiteRtCreateOptions(LiteRtOptions *);
 int LiteRtSetOptionsHardwareAccelerators(LiteRtOptions, int);
 int LiteRtCreateCompiledModel(LiteRtEnvironment, LiteRtModel, LiteRtOptions,
@@ -72,6 +77,7 @@ _FUNCTIONS = (
     "LiteRtUnlockTensorBuffer",
 )
 _CPU = 1
+_PER_TENSOR = 1
 _ALIGNMENT = 64  # of memory that tensor buffers are made of
 _NAMES = {1: "float32", 2: "int32", 3: "uint8", 4: "int64", 9: "int8", 10: "float16"}
 _TYPES = {code: np.dtype(name) for code, name in _NAMES.items()}
@@ -123,59 +129,67 @@ class CompiledGraph:
             self._why = operators.edgebert_litert_error
             self._compiled = self._create(stack, "CompiledModel", environment, model, options)
             self._check_operator()
-            signature = self._get("ModelSignature", model, 0)
-            self._inputs = self._tensors(signature, "Input")
-            self._outputs = self._tensors(signature, "Output")
+            self.signatures = dict(self._signatures(model))
             self._resources = stack.pop_all()
-        self._shapes = [tensor.shape for tensor in self._inputs]
-        self._output_shapes: list[tuple[int, ...]] = []
+        self._index = {key: i for i, key in enumerate(self.signatures)}
+        self._shapes = {
+            key: [tensor.shape for tensor in signature.inputs.values()]
+            for key, signature in self.signatures.items()
+        }
+        self._output_shapes: dict[str, list[tuple[int, ...]]] = {}
 
     def __del__(self) -> None:
         if hasattr(self, "_resources"):
             self._resources.close()
 
-    def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    def run(
+        self, inputs: Mapping[str, np.ndarray], signature: str | None = None
+    ) -> dict[str, np.ndarray]:
         """As :meth:`edgebert.tflite.Graph.run` says."""
+        key = signature or next(iter(self.signatures))
         arrays = []
-        for tensor in self._inputs:
-            if tensor.name not in inputs or inputs[tensor.name].dtype != tensor.dtype:
-                raise ModelError(f"needs the input {tensor.name} as {tensor.dtype}")
-            array = inputs[tensor.name]
-            arrays.append(_aligned(array.shape, array.dtype))
-            arrays[-1][...] = array
+        for name, tensor in self.signatures[key].inputs.items():
+            if name not in inputs or inputs[name].dtype != tensor.dtype:
+                raise ModelError(f"needs the input {name} as {tensor.dtype}")
+            arrays.append(_aligned(inputs[name].shape, tensor.dtype))
+            arrays[-1][...] = inputs[name]
+        outputs = self.signatures[key].outputs
         with self._lock, ExitStack() as stack:
-            self._resize([array.shape for array in arrays])
+            shapes = self._resize(key, [array.shape for array in arrays])
             results = [
                 _aligned(shape, tensor.dtype)
-                for tensor, shape in zip(self._outputs, self._output_shapes, strict=True)
+                for tensor, shape in zip(outputs.values(), shapes, strict=True)
             ]
             buffers = [self._buffers(stack, group) for group in (arrays, results)]
             status = self._litert.LiteRtRunCompiledModel(
-                self._compiled, 0, len(arrays), buffers[0], len(results), buffers[1]
+                self._compiled, self._index[key], len(arrays), buffers[0], len(results), buffers[1]
             )
             self._check_operator()
             self._check(status)
-        return {tensor.name: array for tensor, array in zip(self._outputs, results, strict=True)}
+        return dict(zip(outputs, results, strict=True))
 
-    def _resize(self, shapes: list[tuple[int, ...]]) -> None:
-        if self._output_shapes and shapes == self._shapes:
-            return
-        self._output_shapes = []
+    def _resize(self, key: str, shapes: list[tuple[int, ...]]) -> list[tuple[int, ...]]:
+        """Gives the inputs their shapes; the shapes that the outputs have then."""
+        if key in self._output_shapes and shapes == self._shapes[key]:
+            return self._output_shapes[key]
+        self._output_shapes.pop(key, None)
         for i, shape in enumerate(shapes):
-            if shape != self._shapes[i]:
+            if shape != self._shapes[key][i]:
                 self._check(
                     self._litert.LiteRtCompiledModelResizeInputTensor(
-                        self._compiled, 0, i, ffi.new("int[]", shape), len(shape)
+                        self._compiled, self._index[key], i, ffi.new("int[]", shape), len(shape)
                     )
                 )
-                self._shapes[i] = shape
-        layouts = ffi.new("LiteRtLayout[]", len(self._outputs))
+                self._shapes[key][i] = shape
+        count = len(self.signatures[key].outputs)
+        layouts = ffi.new("LiteRtLayout[]", count)
         status = self._litert.LiteRtGetCompiledModelOutputTensorLayouts(
-            self._compiled, 0, len(self._outputs), layouts, True
+            self._compiled, self._index[key], count, layouts, True
         )
         self._check_operator()
         self._check(status)
-        self._output_shapes = [_shape(layout) for layout in layouts]
+        self._output_shapes[key] = [_shape(layout) for layout in layouts]
+        return self._output_shapes[key]
 
     def _buffers(self, stack: ExitStack, arrays: list[np.ndarray]) -> Any:
         """The arrays as an array of tensor buffers, which end with the stack."""
@@ -194,17 +208,27 @@ class CompiledGraph:
             stack.callback(self._litert.LiteRtDestroyTensorBuffer, buffers[i])
         return buffers
 
-    def _tensors(self, signature: Any, kind: str) -> list[_Tensor]:
+    def _signatures(self, model: Any) -> Iterator[tuple[str, Signature]]:
+        for i in range(self._get("NumModelSignatures", model, type="size_t")):
+            signature = self._get("ModelSignature", model, i)
+            key = self._get("SignatureKey", signature, type="const char *")
+            tensors = [dict(self._tensors(signature, kind)) for kind in ("Input", "Output")]
+            yield ffi.string(key).decode(), Signature(*tensors)
+
+    def _tensors(self, signature: Any, kind: str) -> Iterator[tuple[str, Tensor]]:
         """What goes into the signature ("Input") or comes out of it ("Output")."""
-        tensors = []
         for i in range(self._get(f"NumSignature{kind}s", signature, type="size_t")):
             name = self._get(f"Signature{kind}Name", signature, i, type="const char *")
             tensor = self._get(f"Signature{kind}TensorByIndex", signature, i)
             ranked = ffi.new("LiteRtRankedTensorType *")
             self._check(self._litert.LiteRtGetRankedTensorType(tensor, ranked))
+            quantisation: tuple[float, int] = (0.0, 0)
+            if self._get("QuantizationTypeId", tensor, type="int") == _PER_TENSOR:
+                found = ffi.new("LiteRtQuantizationPerTensor *")
+                self._check(self._litert.LiteRtGetPerTensorQuantization(tensor, found))
+                quantisation = (found.scale, found.zero_point)
             dtype = _TYPES[ranked.element_type]
-            tensors.append(_Tensor(ffi.string(name).decode(), dtype, _shape(ranked.layout)))
-        return tensors
+            yield ffi.string(name).decode(), Tensor(dtype, _shape(ranked.layout), *quantisation)
 
     def _create(self, stack: ExitStack, what: str, *arguments: Any) -> Any:
         """A new object, which ends with the stack."""
@@ -227,15 +251,6 @@ class CompiledGraph:
         why = ffi.string(self._why(self._operator)).decode()
         if why:
             raise ModelError(f"LiteRT: {why}")
-
-
-@dataclass(frozen=True)
-class _Tensor:
-    """An input or output; a dimension of -1 may be of any size."""
-
-    name: str
-    dtype: np.dtype
-    shape: tuple[int, ...]
 
 
 def _shape(layout: Any) -> tuple[int, ...]:

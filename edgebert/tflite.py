@@ -20,6 +20,7 @@ import functools
 import importlib.util
 import threading
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -28,7 +29,7 @@ import numpy as np
 from edgebert.errors import MissingPackageError, ModelError
 from edgebert.ort import library_path
 
-__all__ = ["OPERATOR", "Graph", "library_path", "open_graph", "register"]
+__all__ = ["OPERATOR", "Graph", "Signature", "Tensor", "library_path", "open_graph", "register"]
 
 OPERATOR = "edgebert.HashEmbedding"
 
@@ -38,15 +39,41 @@ _NAME = OPERATOR.encode()  # of which the runtime keeps the address
 _ADD_CUSTOM = "_ZN6tflite17MutableOpResolver9AddCustomEPKcPK18TfLiteRegistrationi"
 
 
+@dataclass(frozen=True)
+class Tensor:
+    """An input or output of a graph, with the shape that the file gives it.
+
+    Integers of a quantised tensor mean ``(value - zero_point) * scale``; else the scale is 0.
+    """
+
+    dtype: np.dtype
+    shape: tuple[int, ...]
+    scale: float = 0.0
+    zero_point: int = 0
+
+
+@dataclass(frozen=True)
+class Signature:
+    """A way to run a graph: names and types of what goes in and comes out."""
+
+    inputs: dict[str, Tensor]
+    outputs: dict[str, Tensor]
+
+
 class Graph(Protocol):
     """A .tflite file, ready to run; threads may share it, and wait for each other."""
 
-    def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Run the first signature.
+    signatures: dict[str, Signature]
+
+    def run(
+        self, inputs: Mapping[str, np.ndarray], signature: str | None = None
+    ) -> dict[str, np.ndarray]:
+        """Run a signature.
 
         Args:
-            inputs: an array for each of its inputs, of that input's type; the graph is resized to
-                their shapes if it has others.
+            inputs: an array for each input, of its type, and of its shape too unless the file
+                lets it have others.
+            signature: its key; None for the first.
 
         Returns:
             Each of its outputs.
@@ -108,17 +135,34 @@ class InterpreterGraph:
         _add_custom()  # raises here, not within the interpreter
         self._lock = threading.Lock()
         try:
-            self._interpreter = InterpreterWithCustomOps(
+            interpreter = InterpreterWithCustomOps(
                 custom_op_registerers=[register], model_path=str(path)
             )
-            self._run = self._interpreter.get_signature_runner()
+            keys = interpreter.get_signature_list()
+            self._runners = {key: interpreter.get_signature_runner(key) for key in keys}
         except (RuntimeError, ValueError) as error:
             raise ModelError(f"tflite-runtime cannot load {path.name}: {error}") from error
+        self.signatures = {
+            key: Signature(
+                _tensors(runner.get_input_details()), _tensors(runner.get_output_details())
+            )
+            for key, runner in self._runners.items()
+        }
 
-    def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    def run(
+        self, inputs: Mapping[str, np.ndarray], signature: str | None = None
+    ) -> dict[str, np.ndarray]:
         """As :meth:`Graph.run` says."""
+        runner = self._runners[signature or next(iter(self._runners))]
         with self._lock:
             try:
-                return dict(self._run(**inputs))
+                return dict(runner(**inputs))
             except (RuntimeError, ValueError) as error:
                 raise ModelError(f"tflite-runtime: {error}") from error
+
+
+def _tensors(details: Mapping[str, Mapping[str, Any]]) -> dict[str, Tensor]:
+    return {
+        name: Tensor(np.dtype(one["dtype"]), tuple(map(int, one["shape"])), *one["quantization"])
+        for name, one in details.items()
+    }

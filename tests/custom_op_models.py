@@ -35,8 +35,8 @@ def onnx_model(attributes: dict[str, int], lengths: tuple[str, ...], **types: st
     return helper.make_model(graph, opset_imports=opsets, ir_version=8).SerializeToString()
 
 
-def tflite_model(options: bytes, shape: tuple[int, ...], lengths_type: int | None = None) -> bytes:
-    """A TFLite file with one signature; ``shape`` is that of token_bytes, and may be resized."""
+def tflite_model(options: bytes, *shapes: tuple[int, ...], resizable: bool = True) -> bytes:
+    """A TFLite file with a signature ``tokens_N`` for each shape of token_bytes [..., N, bytes]."""
     import flatbuffers
     import tflite
 
@@ -60,35 +60,46 @@ def tflite_model(options: bytes, shape: tuple[int, ...], lengths_type: int | Non
             getattr(tflite, f"{name}Add{field}")(builder, value)
         return int(getattr(tflite, f"{name}End")(builder))
 
-    def tensor(name: str, kind: int, shape: tuple[int, ...], signature: list[int]) -> int:
+    def tensor(name: str, kind: int, shape: tuple[int, ...]) -> int:
+        name_offset = builder.CreateString(name)
+        fields = {"Shape": integers(list(shape)), "Type": kind, "Name": name_offset}
+        if resizable:
+            fields["ShapeSignature"] = integers([-1] * len(shape))
+        return table("Tensor", **fields)
+
+    def graph(shape: tuple[int, ...]) -> int:
+        tensors = [
+            tensor("token_bytes", tflite.TensorType.UINT8, shape),
+            tensor("token_lengths", tflite.TensorType.INT32, shape[:-1]),
+            tensor("vectors", tflite.TensorType.FLOAT32, (*shape[:-1], 1)),
+        ]
+        operator = table(
+            "Operator",
+            Inputs=integers([0, 1]),
+            Outputs=integers([2]),
+            CustomOptions=builder.CreateByteVector(options),
+        )
         return table(
-            "Tensor",
-            Shape=integers(list(shape)),
-            Type=kind,
-            Name=builder.CreateString(name),
-            ShapeSignature=integers(signature),
+            "SubGraph",
+            Tensors=offsets(tensors),
+            Inputs=integers([0, 1]),
+            Outputs=integers([2]),
+            Operators=offsets([operator]),
         )
 
-    any_shape = [-1] * len(shape)
-    kinds = tflite.TensorType
-    tensors = [
-        tensor("token_bytes", kinds.UINT8, shape, any_shape),
-        tensor("token_lengths", lengths_type or kinds.INT32, shape[:-1], any_shape[:-1]),
-        tensor("vectors", kinds.FLOAT32, (*shape[:-1], 1), any_shape),
-    ]
-    operator = table(
-        "Operator",
-        Inputs=integers([0, 1]),
-        Outputs=integers([2]),
-        CustomOptions=builder.CreateByteVector(options),
-    )
-    graph = table(
-        "SubGraph",
-        Tensors=offsets(tensors),
-        Inputs=integers([0, 1]),
-        Outputs=integers([2]),
-        Operators=offsets([operator]),
-    )
+    def signature(key: str, index: int) -> int:
+        maps = [
+            table("TensorMap", Name=builder.CreateString(name), TensorIndex=i)
+            for i, name in enumerate(("token_bytes", "token_lengths", "vectors"))
+        ]
+        return table(
+            "SignatureDef",
+            Inputs=offsets(maps[:2]),
+            Outputs=offsets(maps[2:]),
+            SignatureKey=builder.CreateString(key),
+            SubgraphIndex=index,
+        )
+
     code = table(
         "OperatorCode",
         DeprecatedBuiltinCode=tflite.BuiltinOperator.CUSTOM,
@@ -96,24 +107,13 @@ def tflite_model(options: bytes, shape: tuple[int, ...], lengths_type: int | Non
         CustomCode=builder.CreateString("edgebert.HashEmbedding"),
         Version=1,
     )
-    maps = [
-        table("TensorMap", Name=builder.CreateString(name), TensorIndex=i)
-        for i, name in enumerate(("token_bytes", "token_lengths", "vectors"))
-    ]
-    signature = table(
-        "SignatureDef",
-        Inputs=offsets(maps[:2]),
-        Outputs=offsets(maps[2:]),
-        SignatureKey=builder.CreateString("serving_default"),
-        SubgraphIndex=0,
-    )
     model = table(
         "Model",
         Version=3,
         OperatorCodes=offsets([code]),
-        Subgraphs=offsets([graph]),
+        Subgraphs=offsets([graph(shape) for shape in shapes]),
         Buffers=offsets([table("Buffer")]),
-        SignatureDefs=offsets([signature]),
+        SignatureDefs=offsets([signature(f"tokens_{s[-2]}", i) for i, s in enumerate(shapes)]),
     )
     builder.Finish(model, b"TFL3")
     return bytes(builder.Output())

@@ -204,6 +204,30 @@ def test_tflite_refuses_options_of_another_size(open_tflite: Open, options: byte
         open_tflite({}, options)(*padded([b"ab"]))
 
 
+@pytest.mark.parametrize("resizable", [False, True])
+def test_tflite_signatures_of_several_lengths(
+    open_tflite: Open, tmp_path: Path, resizable: bool
+) -> None:
+    params = HashParams(dimension=16)
+    open_tflite(attributes(params))  # skips where no runtime is installed
+    options = custom_options(attributes(params))
+    path = tmp_path / "several.tflite"
+    path.write_bytes(tflite_model(options, (1, 2, 8), (1, 5, 8), resizable=resizable))
+    graph = edgebert.tflite.open_graph(path)
+    assert list(graph.signatures) == ["tokens_2", "tokens_5"]
+    for key, signature in [*graph.signatures.items(), *graph.signatures.items()]:
+        count = int(key.split("_")[1])
+        assert list(signature.inputs) == ["token_bytes", "token_lengths"]
+        expected = edgebert.tflite.Tensor(np.dtype(np.uint8), (1, count, 8))
+        assert signature.inputs["token_bytes"] == expected
+        tokens = [b"ab", b"film", b"xyz", b"", b"q"][:count]
+        token_bytes, token_lengths = padded(tokens, 8)
+        inputs = {"token_bytes": token_bytes, "token_lengths": token_lengths}
+        np.testing.assert_array_equal(
+            graph.run(inputs, key)["vectors"][0], hash_embed(tokens, params)
+        )
+
+
 def test_threads_share_one_session(open_op: Open) -> None:
     params = HashParams("murmur3")
     run, embed = open_op(attributes(params)), HashEmbedding(params)
