@@ -1,4 +1,4 @@
-"""What rides inside a standard graph (.onnx) as text: config, tokenizer, version, checksum.
+"""What rides inside a standard graph (.onnx, .tflite): config, tokenizer, version, checksum.
 
 Writers and engines share these names, so this module imports no graph library.
 """
@@ -44,11 +44,19 @@ def decode_metadata(metadata: Mapping[str, str]) -> tuple[ModelConfig, bytes]:
     if missing:
         raise ModelError(f"not exported by edgebert: the metadata lacks {', '.join(missing)}")
     try:
-        config = json.loads(metadata[CONFIG])
         tokenizer = base64.b85decode(metadata[TOKENIZER])
+    except ValueError as error:
+        raise ModelError(f"the metadata is damaged: {error}") from error
+    return decode_config(metadata[CONFIG]), tokenizer
+
+
+def decode_config(text: str) -> ModelConfig:
+    """The config of its entry; ModelError if it is wrong."""
+    try:
+        document = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise ModelError(f"the metadata is damaged: {error}") from error
-    return ModelConfig.from_dict(config), tokenizer
+    return ModelConfig.from_dict(document)
 
 
 def find_entry(file: bytes, key: str) -> str:

@@ -18,6 +18,17 @@ if TYPE_CHECKING:
     from edgebert.export.spec import ModelSpec
 
 _SAMPLE = 1 << 17  # values of an activation that are kept to choose its scale by
+_SYMMETRIC = (  # activations that are symmetric wherever they are int8
+    "embeddings_norm",
+    "query",
+    "key",
+    "value",
+    "context",
+    "attention_norm",
+    "intermediate",
+    "output_norm",
+)
+_SHRINK = np.linspace(1, 0.3, 36)  # of ranges, tried
 
 Key = tuple[str, int]
 """An activation's name (float_reference.py) and its layer."""
@@ -28,8 +39,10 @@ class Activations:
     """What was seen.
 
     Attributes:
-        scales: the value of one step of int8 with the smallest squared error, symmetric.
-        ranges: the least and the largest value.
+        scales: of activations that become symmetric int8, the value of one step with the smallest
+            squared error.
+        ranges: of the others, the range that 255 steps should span for the smallest one; scores,
+            whose largest count most, have all of theirs.
         updates: the largest of each column that was added to hidden states, float64
             [hidden_size], of attention_output and output in each layer.
     """
@@ -58,13 +71,12 @@ def observe(
     share = min(1.0, _SAMPLE / (64 * config.hidden_size * max(1, len(texts))))
 
     def watch(name: str, layer: int, values: np.ndarray) -> None:
+        key = (name, layer)
         if name in ("attention_output", "output"):
-            largest = np.abs(values).max(axis=0)
-            updates[name, layer] = np.maximum(updates.get((name, layer), 0), largest)
-            return
+            updates[key] = np.maximum(updates.get(key, 0), np.abs(values).max(axis=0))
         values = values.ravel()
         kept = rng.random(values.size) < share
-        seen[name, layer].append(np.concatenate([values[kept], [values.min(), values.max()]]))
+        seen[key].append(np.concatenate([values[kept], [values.min(), values.max()]]))
 
     hash_embedding = HashEmbedding(config.hash)
     sequences = from_texts(
@@ -73,15 +85,16 @@ def observe(
     for i in progress(range(len(texts))):
         vectors = hash_embedding.embed(sequences.bytes[i], sequences.ends[i])
         forward(spec, vectors, sequences.types[i], watch)
-    samples = {key: np.concatenate(values) for key, values in seen.items()}
-    return Activations(
-        {key: _best_scale(x, _uses.get(key[0], np.array)) for key, x in samples.items()},
-        {key: (float(x.min()), float(x.max())) for key, x in samples.items()},
-        updates,
-    )
-
-
-_uses: dict[str, Callable[[np.ndarray], np.ndarray]] = {"intermediate": gelu}
+    scales, ranges = {}, {}
+    for key, parts in seen.items():
+        values = np.concatenate(parts)
+        if key[0] in _SYMMETRIC:
+            scales[key] = _best_scale(values, gelu if key[0] == "intermediate" else np.array)
+        elif key[0] == "scores":
+            ranges[key] = (float(values.min()), float(values.max()))
+        else:
+            ranges[key] = _best_range(values)
+    return Activations(scales, ranges, updates)
 
 
 def _best_scale(values: np.ndarray, use: Callable[[np.ndarray], np.ndarray]) -> float:
@@ -90,10 +103,23 @@ def _best_scale(values: np.ndarray, use: Callable[[np.ndarray], np.ndarray]) -> 
     What is far below 0 is nothing behind a GELU, and may be clipped.
     """
     largest = float(np.abs(values).max()) or 1.0
-    candidates = largest * np.linspace(1, 0.3, 36) / 127
+    candidates = largest * _SHRINK / 127
     exact = use(values)
     errors = [
         ((use(np.clip(np.rint(values / scale), -127, 127) * scale) - exact) ** 2).sum()
         for scale in candidates
     ]
     return float(candidates[int(np.argmin(errors))])
+
+
+def _best_range(values: np.ndarray) -> tuple[float, float]:
+    """The range with the smallest squared error, 0 included."""
+    low, high = min(float(values.min()), 0.0), max(float(values.max()), 0.0)
+
+    def error(shrink: float) -> float:
+        step = shrink * (high - low) / 255 or 1.0
+        steps = np.clip(np.rint(values / step), np.rint(shrink * low / step), shrink * high / step)
+        return float(((steps * step - values) ** 2).sum())
+
+    best = min(_SHRINK[::3].tolist(), key=error)
+    return best * low, best * high

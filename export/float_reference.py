@@ -11,12 +11,14 @@ from edgebert.export.spec import ModelSpec
 Watch = Callable[[str, int, np.ndarray], None]
 """Called with the name of an activation, its layer and its values."""
 
+ERF_SLOPE = 0.3275911
+ERF_COEFFICIENTS = (1.061405429, -1.453152027, 1.421413741, -0.284496736, 0.254829592, 0.0)
+
 
 def erf(x: np.ndarray) -> np.ndarray:
     """Error function, absolute error below 1.5e-7 (Abramowitz & Stegun 7.1.26)."""
-    t = 1 / (1 + 0.3275911 * np.abs(x))
-    coefficients = (1.061405429, -1.453152027, 1.421413741, -0.284496736, 0.254829592, 0.0)
-    return np.sign(x) * (1 - np.polyval(coefficients, t) * np.exp(-x * x))
+    t = 1 / (1 + ERF_SLOPE * np.abs(x))
+    return np.sign(x) * (1 - np.polyval(ERF_COEFFICIENTS, t) * np.exp(-x * x))
 
 
 def gelu(x: np.ndarray) -> np.ndarray:
@@ -33,7 +35,7 @@ def forward(
         spec: a float32 model.
         hashes: hash vectors [n, hidden_size].
         types: token type ids [n].
-        watch: is shown every activation that an integer model stores.
+        watch: is shown every activation that a model of integers may store.
     """
     config = spec.config
     n, h, heads = len(hashes), config.hidden_size, config.num_attention_heads
@@ -47,26 +49,32 @@ def forward(
         return x @ weights[f"{name}_weight", layer].T + weights[f"{name}_bias", layer]
 
     def norm(x: np.ndarray, name: str, layer: int) -> np.ndarray:
-        centred = x - x.mean(axis=-1, keepdims=True)
-        deviation = np.sqrt((centred**2).mean(axis=-1, keepdims=True) + config.layer_norm_eps)
-        scaled = centred / deviation * weights[f"{name}_weight", layer]
+        x = see(f"{name}/input", layer, x)
+        mean = see(f"{name}/mean", layer, x.mean(axis=-1, keepdims=True))
+        centred = see(f"{name}/centred", layer, x - mean)
+        squared = see(f"{name}/squared", layer, centred**2)
+        variance = see(f"{name}/variance", layer, squared.mean(axis=-1, keepdims=True))
+        inverse = see(f"{name}/inverse", layer, (variance + config.layer_norm_eps) ** -0.5)
+        normal = see(f"{name}/normal", layer, centred * inverse)
+        scaled = see(f"{name}/scaled", layer, normal * weights[f"{name}_weight", layer])
         return see(name, layer, scaled + weights[f"{name}_bias", layer])
 
-    x = hashes + weights["position_embeddings", 0][:n] + weights["token_type_embeddings", 0][types]
-    x = norm(x, "embeddings_norm", 0)
+    x = see("embeddings/typed", 0, hashes + weights["token_type_embeddings", 0][types])
+    x = norm(x + weights["position_embeddings", 0][:n], "embeddings_norm", 0)
     for layer in range(config.num_hidden_layers):
         query, key, value = np.split(linear(x, "qkv", layer), 3, axis=1)
         for name, part in (("query", query), ("key", key), ("value", value)):
             see(name, layer, part)
         q, k, v = (part.reshape(n, heads, -1).swapaxes(0, 1) for part in (query, key, value))
-        scores = q @ k.swapaxes(1, 2) / np.sqrt(h // heads)
+        scores = see("scores", layer, q @ k.swapaxes(1, 2) / np.sqrt(h // heads))
         p = np.exp(scores - scores.max(axis=-1, keepdims=True))
         context = (p / p.sum(axis=-1, keepdims=True)) @ v
         context = see("context", layer, context.swapaxes(0, 1).reshape(n, h))
         update = see("attention_output", layer, linear(context, "attention_output", layer))
         x = norm(x + update, "attention_norm", layer)
         inner = see("intermediate", layer, linear(x, "intermediate", layer))
-        update = see("output", layer, linear(gelu(inner), "output", layer))
+        outer = see("gelu", layer, gelu(inner))
+        update = see("output", layer, linear(outer, "output", layer))
         x = norm(x + update, "output_norm", layer)
-    pooled = np.tanh(linear(x[:1], "pooler", 0))
-    return linear(pooled, "classifier", 0)[0]
+    pooled = np.tanh(see("pooler", 0, linear(x[:1], "pooler", 0)))
+    return see("logits", 0, linear(pooled, "classifier", 0))[0]

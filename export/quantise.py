@@ -180,8 +180,7 @@ class _Quantiser:
         """Puts the integer weights of y = x W + b; no column is below floor of the largest."""
         weight = self.spec.weight(f"{name}_weight", layer).astype(np.float64)
         bias = self.spec.weight(f"{name}_bias", layer).astype(np.float64)
-        largest = np.abs(weight).max(axis=1)
-        channels = np.maximum(largest, max(floor * (largest.max() or 1.0), 1e-9)) / self.most
+        channels = channel_scales(weight, floor, self.most)
         integers = self._integers(weight / channels[:, None])
         self._put(f"{name}_weight", layer, integers, 127)
         scales = input_scale * channels
@@ -259,6 +258,15 @@ class _Quantiser:
             raise ModelError(f"{role} of layer {layer} does not fit into integers: export f32")
         smallest = np.int8 if limit <= 128 else np.int16 if limit <= 32767 else np.int32
         self.tensors[role, layer] = values.astype(smallest)
+
+
+def channel_scales(weight: np.ndarray, floor: float = 2**-12, most: int = 127) -> np.ndarray:
+    """The value of one step for each output channel of a weight [out, in]: float64 [out].
+
+    No channel is finer than ``floor`` of the coarsest: beside it nothing would be lost.
+    """
+    largest = np.abs(weight).max(axis=1).astype(np.float64)
+    return np.maximum(largest, max(floor * (largest.max() or 1.0), 1e-9)) / most
 
 
 class _Sums(NamedTuple):

@@ -198,7 +198,7 @@ def test_an_error_is_one_clear_line_and_status_1(
         (["infer"], "give texts, or - for standard input, or -f FILE"),
         (["infer", "text", "-f", "file"], "give texts, or - for standard input, or -f FILE"),
         (["infer", "-", "text"], "give texts, or - for standard input, or -f FILE"),
-        (["export", "missing.pt", "--to", "pdf"], "unknown 'pdf': --to takes onnx, ebm"),
+        (["export", "missing.pt", "--to", "pdf"], "unknown 'pdf': --to takes onnx, tflite, ebm"),
     ],
 )
 def test_options_that_do_not_go_together_are_one_clear_line_and_status_2(

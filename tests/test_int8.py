@@ -249,15 +249,21 @@ def test_hostile_integers_behind_a_right_checksum_are_refused_or_harmless(tmp_pa
 def test_export_writes_both_types_and_says_what_was_lost(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    command = ["export", str(CHECKPOINT), "-o", str(tmp_path), "--dtype", "f32,i8,i4", "--json"]
+    command = ["export", str(CHECKPOINT), "-o", str(tmp_path), "--dtype", "f32,f16,i8,i4", "--json"]
     assert main([*command, "--calibrate", str(SAMPLE)]) == 0
-    documents = json.loads(capsys.readouterr().out)
-    names = [Path(d["path"]).name for d in documents]
-    assert names == ["uno-sst2.onnx", "uno-sst2.ebm", "uno-sst2-i8.ebm", "uno-sst2-i4.ebm"]
-    assert [d["dtype"] for d in documents] == ["f32", "f32", "i8", "i4"]
-    assert "have f32's label; accuracy 0." in documents[2]["note"]
-    assert documents[2]["weights"] < 0.3 * documents[1]["weights"]
-    assert documents[3]["weights"] < 0.6 * documents[2]["weights"]
+    documents = {Path(d["path"]).name: d for d in json.loads(capsys.readouterr().out)}
+    types = {"f32": "uno-sst2", "f16": "uno-sst2-f16", "i8": "uno-sst2-i8", "i4": "uno-sst2-i4"}
+    formats = {"f32": ("onnx", "tflite", "ebm"), "f16": ("tflite",), "i4": ("ebm",)}
+    formats["i8"] = formats["f32"]
+    names = {f"{types[dtype]}.{suffix}": dtype for dtype in types for suffix in formats[dtype]}
+    assert {name: document["dtype"] for name, document in documents.items()} == names
+    for name, dtype in names.items():
+        lossy = dtype in ("i8", "i4")
+        assert ("have f32's label; accuracy 0." in documents[name]["note"]) == lossy
+    weights = {name: document["weights"] for name, document in documents.items()}
+    assert weights["uno-sst2-i8.ebm"] < 0.3 * weights["uno-sst2.ebm"]
+    assert weights["uno-sst2-i4.ebm"] < 0.6 * weights["uno-sst2-i8.ebm"]
+    assert weights["uno-sst2-f16.tflite"] < 0.6 * weights["uno-sst2.tflite"]
 
 
 def test_a_format_without_int8_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:

@@ -54,6 +54,7 @@ class Engine(Protocol):
 ENGINES = {
     "native": (".ebm", "edgebert.engines.native:NativeEngine"),
     "onnx": (".onnx", "edgebert.engines.onnx:OnnxEngine"),
+    "tflite": (".tflite", "edgebert.engines.tflite:TfliteEngine"),
     "torch": (".pt", "edgebert.train.engine:TorchEngine"),
 }
 

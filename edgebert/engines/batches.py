@@ -28,32 +28,38 @@ def in_batches(
     return logits, pooled
 
 
-def padded_inputs(batch: Sequences, embedding: HashEmbedding) -> dict[str, np.ndarray]:
-    """The standard graph's inputs: float32 [n, longest, dimension], two int64 [n, longest]."""
-    masks = _padded_masks(batch)
+def padded_inputs(
+    batch: Sequences, embedding: HashEmbedding, tokens: int = 0
+) -> dict[str, np.ndarray]:
+    """The standard graph's inputs: float32 [n, longest, dimension], two int64 [n, longest].
+
+    ``longest`` is that of the batch, but at least ``tokens``.
+    """
+    masks = _padded_masks(batch, tokens)
     embeds = np.zeros((*masks["attention_mask"].shape, embedding.params.dimension), np.float32)
     for i, ends in enumerate(batch.ends):
         embeds[i, : len(ends)] = embedding.embed(batch.bytes[i], ends)
     return {"inputs_embeds": embeds, **masks}
 
 
-def padded_tokens(batch: Sequences) -> dict[str, np.ndarray]:
+def padded_tokens(batch: Sequences, tokens: int = 0) -> dict[str, np.ndarray]:
     """Inputs of graphs that start at tokens: token_bytes uint8 [n, longest, most bytes of a token].
 
     token_lengths are int32, the other two as in the standard graph: [n, longest].
     """
-    masks = _padded_masks(batch)
+    masks = _padded_masks(batch, tokens)
     lengths = np.zeros(masks["attention_mask"].shape, np.int32)
     for i, ends in enumerate(batch.ends):
-        lengths[i, : len(ends)] = np.diff(ends, prepend=np.uint32(0))
+        lengths[i, : len(ends)] = ends
+        lengths[i, 1 : len(ends)] -= ends[:-1]
     most = lengths.max()
     token_bytes = np.zeros((*lengths.shape, most), np.uint8)
     token_bytes[np.arange(most) < lengths[..., None]] = np.concatenate(batch.bytes)
     return {"token_bytes": token_bytes, "token_lengths": lengths, **masks}
 
 
-def _padded_masks(batch: Sequences) -> dict[str, np.ndarray]:
-    shape = (len(batch), max(len(ends) for ends in batch.ends))
+def _padded_masks(batch: Sequences, tokens: int) -> dict[str, np.ndarray]:
+    shape = (len(batch), max(tokens, *(len(ends) for ends in batch.ends)))
     mask, types = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
     for i, ends in enumerate(batch.ends):
         mask[i, : len(ends)] = 1

@@ -1,0 +1,73 @@
+"""Writes .tflite: the encoder and its head in TensorFlow Lite's builtin operators.
+
+Shapes are fixed, as delegates and microcontrollers want them: one subgraph and signature for each
+length, all of the same weights. One text at a time. No TensorFlow is needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from edgebert.config import ModelConfig
+from edgebert.errors import ModelError
+from edgebert.export.recipe import STANDARD, Recipe
+from edgebert.export.spec import ModelSpec
+from edgebert.export.tflite_file import tflite_bytes
+from edgebert.export.tflite_graph import Graph
+from edgebert.export.tflite_i8 import Int8Graph
+from edgebert.export.tflite_variants import Float16Graph, MicroGraph, MicroInt8Graph
+from edgebert.files import write_atomically
+from edgebert.metadata import TOKENIZER, encode_metadata, seal
+
+MICRO_LENGTH = 64  # unless told
+_SHORTEST, _STEP = 32, 4  # of the lengths that other files take unless told
+
+_DESCRIPTION = "A text classifier of edgebert; metadata edgebert.config has its labels and hash."
+
+_GRAPHS: dict[tuple[str, str], type[Graph]] = {
+    ("f32", ""): Graph,
+    ("f16", ""): Float16Graph,
+    ("i8", ""): Int8Graph,
+    ("f32", "micro"): MicroGraph,
+    ("i8", "micro"): MicroInt8Graph,
+}
+
+
+def tflite_file(spec: ModelSpec, recipe: Recipe = STANDARD) -> bytes:
+    """The whole file."""
+    graph = _GRAPHS[recipe.dtype, recipe.variant]
+    graphs = [graph(spec, tokens).build() for tokens in lengths(spec.config, recipe)]
+    entries = encode_metadata(spec.config, b"", recipe.dtype, recipe.variant)
+    metadata = {key: text.encode() for key, text in entries.items()}
+    metadata[TOKENIZER] = spec.tokenizer
+    return seal(tflite_bytes(graphs, _DESCRIPTION, metadata))
+
+
+def write_tflite(spec: ModelSpec, path: Path, recipe: Recipe = STANDARD) -> None:
+    """Write ``spec`` to ``path``, or nothing if that fails.
+
+    Raises:
+        ModelError: the recipe asks for what this format or this model does not have.
+    """
+    if (recipe.dtype, recipe.variant) not in _GRAPHS:
+        what = recipe.variant and f" with --{recipe.variant}"
+        raise ModelError(f".tflite files cannot be {recipe.dtype}{what}")
+    write_atomically(path, tflite_file(spec, recipe))
+
+
+def lengths(config: ModelConfig, recipe: Recipe) -> Sequence[int]:
+    """The numbers of tokens for which a file has subgraphs, ascending."""
+    limit = config.max_position_embeddings
+    if recipe.tokens:
+        if recipe.tokens[-1] > limit:
+            raise ModelError(f"--tokens {recipe.tokens[-1]}: the model takes at most {limit}")
+        if recipe.variant == "micro" and len(recipe.tokens) > 1:
+            raise ModelError("--micro takes one length: TensorFlow Lite Micro runs one subgraph")
+        return recipe.tokens
+    if recipe.variant == "micro":
+        return [min(limit, MICRO_LENGTH)]
+    found = [min(limit, _SHORTEST)]
+    while found[-1] < limit:
+        found.append(min(_STEP * found[-1], limit))
+    return found

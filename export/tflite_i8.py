@@ -1,0 +1,128 @@
+"""The .tflite graph in int8 from end to end, by what calibration saw of each activation.
+
+Weights are symmetric with a scale for each output channel, biases int32; activations have one scale
+and zero point. What TensorFlow Lite's operators then compute is defined by its 8-bit quantisation
+specification, not by docs/numerics.md.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from edgebert.export.activations import Activations
+from edgebert.export.quantise import channel_scales
+from edgebert.export.spec import ModelSpec
+from edgebert.export.tflite_file import Quantisation
+from edgebert.export.tflite_graph import Graph
+
+_VECTORS = Quantisation((1 / 127,))  # the hash's values are within [-1, 1]
+_MASKED = 6.0  # how far below the least score padding is: with what it loses to the largest, enough
+_FIXED = {  # what the kernels of these demand
+    "LOGISTIC": Quantisation((1 / 256,), -128),
+    "SOFTMAX": Quantisation((1 / 256,), -128),
+    "TANH": Quantisation((1 / 128,)),
+}
+
+
+class Int8Graph(Graph):
+    """int8 in and out, and in between."""
+
+    dtype = np.int8
+    scaled_softmax = True
+
+    def __init__(self, spec: ModelSpec, tokens: int) -> None:
+        super().__init__(spec, tokens)
+        assert spec.activations is not None, "not calibrated"
+        self.seen: Activations = spec.activations
+        self.between: dict[str, Quantisation] = {}  # of tensors that calibration did not see
+
+    def tensor(
+        self,
+        name: str,
+        shape: tuple[int, ...],
+        dtype: Any,
+        quantisation: Quantisation | None = None,
+    ) -> int:
+        """A tensor without data."""
+        if name == "inputs_embeds":
+            quantisation = _VECTORS
+        return super().tensor(name, shape, dtype, quantisation)
+
+    def mask(self, name: str, shape: tuple[int, ...]) -> int:
+        """1 for a token, 0 for padding: their real values are those to add to scores."""
+        layers = range(self.config.num_hidden_layers)
+        reach = max(high - low for low, high in map(self.masked_scores, layers))
+        return self.tensor(name, shape, np.int8, Quantisation((reach,), zero_point=1))
+
+    def attention_bias(self, mask: int) -> int:
+        """The mask itself."""
+        return self.reshape(mask, (1, 1, 1, self.tokens), "attention_bias")
+
+    def add_epsilon(self, variance: int, name: str) -> int:
+        """Beside a step of int8 epsilon is nothing; of 0, RSQRT makes the largest integer."""
+        return variance
+
+    def result(
+        self, operator: str, inputs: tuple[int, ...], name: str
+    ) -> tuple[Any, Quantisation | None]:
+        """Type and quantisation of an operator's output."""
+        dtype, quantisation = super().result(operator, inputs, name)
+        if quantisation is None:
+            quantisation = _FIXED.get(operator) or self.between.get(name) or self.activation(name)
+        return dtype, quantisation
+
+    def activation(self, name: str) -> Quantisation:
+        """Of an activation, by its name."""
+        layer, _, role = name.rpartition("layer.")[2].partition("/")
+        key = (role, int(layer)) if name.startswith("layer.") else (name, 0)
+        if key in self.seen.scales:
+            return Quantisation((self.seen.scales[key],))
+        low, high = self.seen.ranges[key] if key[0] != "masked" else self.masked_scores(key[1])
+        if key[0] == "scores":
+            low, high = low / self.attention_scale, high / self.attention_scale
+        return between(low, high)
+
+    def masked_scores(self, layer: int) -> tuple[float, float]:
+        """The range of scores in which softmax finds them, those of padding lowest."""
+        low, high = self.seen.ranges["scores", layer]
+        return (low - _MASKED) / self.attention_scale, high / self.attention_scale
+
+    def linear_constants(
+        self, x: int, name: str, weight: np.ndarray, bias: np.ndarray
+    ) -> tuple[int, int]:
+        """Weight, int8 by output channel, and bias, int32 in units of the sums."""
+        quantisation = self.graph.tensors[x].quantisation
+        assert quantisation is not None
+        scales = self.scales(name, weight)
+        sums = scales * quantisation.scale[0]
+        integers = np.rint(weight / scales[:, None]).astype(np.int8)
+        biases = np.clip(np.rint(bias / sums), -(2**30), 2**30).astype(np.int32)
+        return (
+            self.constant(f"{name}.weight", integers, Quantisation(tuple(scales.tolist()))),
+            self.constant(f"{name}.bias", biases, Quantisation(tuple(sums.tolist()))),
+        )
+
+    def scales(self, name: str, weight: np.ndarray) -> np.ndarray:
+        """The scale of each output channel; query, key and value share theirs, to save 4 KB."""
+        layer, _, part = name.rpartition("layer.")[2].partition("/")
+        if part not in ("query", "key", "value"):
+            return channel_scales(weight)
+        parts = [self.weights(p, int(layer))[0] for p in ("query", "key", "value")]
+        return channel_scales(np.concatenate(parts, axis=1))
+
+    def matrix(self, name: str, values: np.ndarray) -> int:
+        """Symmetric, with one scale: a table, or what is multiplied by element."""
+        scale = float(np.abs(values).max()) / 127 or 1.0
+        integers = np.rint(values / scale).astype(np.int8)
+        return self.constant(name, integers, Quantisation((scale,)))
+
+    vector = matrix
+
+
+def between(low: float, high: float) -> Quantisation:
+    """The quantisation of numbers from low to high; 0 is one of its steps."""
+    low, high = min(low, 0.0), max(high, 0.0)
+    scale = (high - low) / 255 or 1.0
+    return Quantisation((scale,), round(-128 - low / scale))
