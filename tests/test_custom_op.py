@@ -6,6 +6,7 @@ tflite-runtime 2.14, which needs NumPy 1.
 
 from __future__ import annotations
 
+import ctypes
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,6 +27,9 @@ from edgebert.hash_reference import hash_embed
 from tests.conftest import REPO
 from tests.custom_op_models import attributes, custom_options, onnx_model, tflite_model
 from tests.golden_hash import golden_vectors
+
+WARNINGS = ("-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror")
+MICRO = REPO / "tests" / "tflite_micro_stub"
 
 Run = Callable[[np.ndarray, np.ndarray], np.ndarray]
 Open = Callable[..., Run]
@@ -276,7 +280,25 @@ def test_package_itself_does_not_load_the_runtimes() -> None:
     assert done.stdout.strip() == "[]"
 
 
-MICRO = REPO / "tests" / "tflite_micro_stub"
+def test_documented_command_builds_the_library(tmp_path: Path) -> None:
+    page = (REPO / "docs" / "custom-op.md").read_text("utf-8")
+    command = (
+        page.split("```sh\n")[1].split("```")[0].replace("cc ", f"cc {' '.join(WARNINGS)} ", 1)
+    )
+    target = tmp_path / "libedgebert_ops.so"
+    subprocess.run(
+        command.replace("-o libedgebert_ops.so", f"-o {target}"), shell=True, cwd=REPO, check=True
+    )
+    assert ctypes.CDLL(str(target)).RegisterCustomOps
+
+
+@pytest.mark.parametrize(
+    "port", sorted((REPO / "csrc" / "ports").glob("*.c")), ids=lambda p: p.name
+)
+def test_ports_compile_without_warnings(port: Path, tmp_path: Path) -> None:
+    flags = [*(REPO / "csrc" / "CFLAGS").read_text().split(), *WARNINGS]
+    includes = [f"-I{REPO / 'csrc'}", f"-I{REPO / 'csrc' / 'include'}"]
+    subprocess.run(["cc", *flags, *includes, "-c", port, "-o", tmp_path / "port.o"], check=True)
 
 
 @pytest.fixture(scope="module")
@@ -287,8 +309,8 @@ def micro(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         subprocess.run(["g++", "--version"], capture_output=True, check=True)
     except OSError:
         pytest.skip("needs the Debian package g++")
-    flags = ["-O1", "-Wall", "-Wextra", "-Werror", f"-I{csrc}", f"-I{csrc / 'include'}"]
-    sources = [csrc / "hash.c", csrc / "ports" / "op.c", *(csrc / "kernels").glob("*.c")]
+    flags = ["-O1", *WARNINGS, f"-I{csrc}", f"-I{csrc / 'include'}"]
+    sources = [csrc / "hash.c", csrc / "ports" / "hash_kernels.c", csrc / "ports" / "op.c"]
     for source in sources:
         target = folder / f"{source.stem}.o"
         subprocess.run(["cc", "-std=c99", *flags, "-c", source, "-o", target], check=True)
