@@ -258,7 +258,9 @@ def test_threads_may_register_the_library_at_once() -> None:
 def test_missing_runtime_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    for package in ("ai_edge_litert", "tflite_runtime"):
+        monkeypatch.setitem(sys.modules, package, None)  # as if it were not installed
+        monkeypatch.delitem(sys.modules, f"{package}.interpreter", raising=False)
     with pytest.raises(MissingPackageError, match=r"pip install 'edgebert\[tflite\]'"):
         edgebert.tflite.open_graph(tmp_path / "one_op.tflite")
 
