@@ -18,7 +18,7 @@ from cffi import FFI
 
 from edgebert.errors import MissingPackageError, ModelError
 from edgebert.ort import library_path
-from edgebert.tflite import Signature, Tensor
+from edgebert.tflite import Signature, Tensor, without_reports
 
 # Of litert/c/litert_*.h (Apache 2.0 licence, copyright Google LLC), version 2.1 to 2.3.
 _DECLARATIONS = """
@@ -140,7 +140,8 @@ class CompiledGraph:
 
     def __del__(self) -> None:
         if hasattr(self, "_resources"):
-            self._resources.close()
+            with without_reports():
+                self._resources.close()
 
     def run(
         self, inputs: Mapping[str, np.ndarray], signature: str | None = None

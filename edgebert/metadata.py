@@ -15,7 +15,7 @@ from edgebert.errors import ModelError
 from edgebert.version import __version__
 
 CONFIG = "edgebert.config"  # JSON of ModelConfig.to_dict()
-TOKENIZER = "edgebert.tokenizer"  # the tokenizer section (docs/format.md) in base 85
+TOKENIZER = "edgebert.tokenizer"  # the tokenizer section (docs/format.md); in .onnx in base 85
 DTYPE = "edgebert.dtype"  # of its arithmetic: f32, i8
 VARIANT = "edgebert.variant"  # one of VARIANTS (export/recipe.py); empty if it starts at vectors
 VERSION = "edgebert.version"  # that wrote the file
@@ -38,25 +38,22 @@ def encode_metadata(
     }
 
 
-def decode_metadata(metadata: Mapping[str, str]) -> tuple[ModelConfig, bytes]:
-    """Config and tokenizer section; ModelError if they are missing or wrong."""
+def decode_metadata(metadata: Mapping[str, str | bytes]) -> tuple[ModelConfig, bytes]:
+    """Config and tokenizer section; ModelError if they are missing or wrong.
+
+    What is bytes in a format that can hold them is bytes here.
+    """
     missing = [key for key in (CONFIG, TOKENIZER) if key not in metadata]
     if missing:
         raise ModelError(f"not exported by edgebert: the metadata lacks {', '.join(missing)}")
+    tokenizer = metadata[TOKENIZER]
     try:
-        tokenizer = base64.b85decode(metadata[TOKENIZER])
-    except ValueError as error:
-        raise ModelError(f"the metadata is damaged: {error}") from error
-    return decode_config(metadata[CONFIG]), tokenizer
-
-
-def decode_config(text: str) -> ModelConfig:
-    """The config of its entry; ModelError if it is wrong."""
-    try:
-        document = json.loads(text)
+        config = json.loads(metadata[CONFIG])
+        if isinstance(tokenizer, str):
+            tokenizer = base64.b85decode(tokenizer)
     except (ValueError, RecursionError) as error:
         raise ModelError(f"the metadata is damaged: {error}") from error
-    return ModelConfig.from_dict(document)
+    return ModelConfig.from_dict(config), tokenizer
 
 
 def find_entry(file: bytes, key: str) -> str:

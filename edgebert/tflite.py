@@ -1,7 +1,8 @@
-"""The operator HashEmbedding for TensorFlow Lite, which is called LiteRT now.
+"""Runs .tflite files: in LiteRT, as TensorFlow Lite is called now, or in tflite-runtime.
 
-A graph that ``edgebert export --custom-op`` wrote starts at the tokens' bytes. Two packages can run
-it: tflite-runtime 2.14, whose interpreter takes a function that registers the operator::
+Graphs that ``edgebert export --custom-op`` wrote start at the tokens' bytes, which the operator
+HashEmbedding makes vectors of. Of tflite-runtime 2.14 the interpreter takes a function that
+registers it::
 
     import edgebert.tflite, tflite_runtime.interpreter
 
@@ -9,17 +10,20 @@ it: tflite-runtime 2.14, whose interpreter takes a function that registers the o
         custom_op_registerers=[edgebert.tflite.register], model_path="model.tflite"
     )
 
-and ai-edge-litert, 2.1 or later, which takes custom operators in its C API alone
-(:mod:`edgebert.litert`). :func:`open_graph` uses the one that is installed.
+LiteRT, 2.1 or later, takes custom operators in its C API alone (:mod:`edgebert.litert`).
+:func:`open_graph` uses the one that is installed.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
-import importlib.util
+import importlib
+import io
+import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -83,21 +87,67 @@ class Graph(Protocol):
         """
 
 
-def open_graph(path: str | Path) -> Graph:
-    """Open a .tflite file, with the operator, in ai-edge-litert or else in tflite-runtime.
+# The packages that have an interpreter, best first, and what to do if one does not start.
+RUNTIMES = {
+    "ai_edge_litert": "pip install --upgrade ai-edge-litert",
+    "tflite_runtime": "it needs Python 3.11 or older and pip install 'numpy<2'; or use LiteRT: "
+    "pip install 'edgebert[tflite]'",
+}
+
+
+def open_graph(path: str | Path, custom_op: bool = True, threads: int | None = None) -> Graph:
+    """Open a .tflite file in ai-edge-litert or else in tflite-runtime.
+
+    Args:
+        path: the file.
+        custom_op: whether it has the operator HashEmbedding.
+        threads: most threads that a run may use; None leaves it to the package.
 
     Raises:
-        MissingPackageError: neither is installed.
+        MissingPackageError: neither is installed, or the one that is does not start.
         ModelError: the package cannot load the file.
     """
-    if importlib.util.find_spec("ai_edge_litert"):
-        from edgebert.litert import CompiledGraph
+    module = _interpreter_module()
+    with without_reports():
+        if custom_op and module.__name__.startswith("ai_edge_litert"):
+            from edgebert.litert import CompiledGraph
 
-        return CompiledGraph(Path(path))
-    if importlib.util.find_spec("tflite_runtime"):
-        return InterpreterGraph(Path(path))
+            return CompiledGraph(Path(path))
+        return InterpreterGraph(module, Path(path), custom_op, threads)
+
+
+@contextlib.contextmanager
+def without_reports() -> Iterator[None]:
+    """Without what LiteRT writes on accelerators, there or not: it offers no switch for it."""
+    try:
+        kept = os.dup(2)
+    except OSError:  # there is no standard error
+        yield
+        return
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
+def _interpreter_module() -> Any:
+    """That of the first package of RUNTIMES that is installed."""
+    for package, remedy in RUNTIMES.items():
+        try:
+            with contextlib.redirect_stderr(io.StringIO()):  # NumPy's pages on older packages
+                return importlib.import_module(f"{package}.interpreter")
+        except ModuleNotFoundError as error:
+            if error.name not in (package, f"{package}.interpreter"):
+                raise MissingPackageError(f"{package} does not start: {remedy}") from error
+        except (ImportError, AttributeError) as error:
+            raise MissingPackageError(f"{package} does not start: {remedy}") from error
     raise MissingPackageError(
-        "running .tflite files needs LiteRT (pip install 'edgebert[tflite]') or tflite-runtime 2.14"
+        "running .tflite files needs LiteRT (or tflite-runtime 2.14): pip install "
+        "'edgebert[tflite]'"
     )
 
 
@@ -127,21 +177,27 @@ def register(resolver: int) -> None:
 
 
 class InterpreterGraph:
-    """A graph in tflite-runtime's interpreter."""
+    """A graph in an interpreter; with the operator, in tflite-runtime's."""
 
-    def __init__(self, path: Path) -> None:
-        from tflite_runtime.interpreter import InterpreterWithCustomOps
-
-        _add_custom()  # raises here, not within the interpreter
-        self._lock = threading.Lock()
-        try:
-            interpreter = InterpreterWithCustomOps(
-                custom_op_registerers=[register], model_path=str(path)
+    def __init__(
+        self, module: Any, path: Path, custom_op: bool = False, threads: int | None = None
+    ) -> None:
+        self._package = module.__name__.split(".")[0]
+        self._lock = threading.Lock()  # tensors are the interpreter's own state
+        make = module.Interpreter
+        if custom_op:
+            _add_custom()  # raises here, not within the interpreter
+            make = functools.partial(
+                module.InterpreterWithCustomOps, custom_op_registerers=[register]
             )
+        try:
+            interpreter = make(model_path=str(path), num_threads=threads)
+            interpreter.allocate_tensors()
             keys = interpreter.get_signature_list()
             self._runners = {key: interpreter.get_signature_runner(key) for key in keys}
         except (RuntimeError, ValueError) as error:
-            raise ModelError(f"tflite-runtime cannot load {path.name}: {error}") from error
+            reason = str(error).splitlines()[0]
+            raise ModelError(f"{self._package} cannot load {path.name}: {reason}") from error
         self.signatures = {
             key: Signature(
                 _tensors(runner.get_input_details()), _tensors(runner.get_output_details())
@@ -158,7 +214,7 @@ class InterpreterGraph:
             try:
                 return dict(runner(**inputs))
             except (RuntimeError, ValueError) as error:
-                raise ModelError(f"tflite-runtime: {error}") from error
+                raise ModelError(f"{self._package}: {error}") from error
 
 
 def _tensors(details: Mapping[str, Mapping[str, Any]]) -> dict[str, Tensor]:

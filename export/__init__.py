@@ -32,7 +32,9 @@ class Writer(NamedTuple):
 # One row for each file format, by its suffix.
 WRITERS = {
     "onnx": Writer("edgebert.export.onnx:write_onnx", ("f32", "i8"), ("custom-op", "portable")),
-    "tflite": Writer("edgebert.export.tflite:write_tflite", ("f32", "f16", "i8"), ("micro",)),
+    "tflite": Writer(
+        "edgebert.export.tflite:write_tflite", ("f32", "f16", "i8"), ("custom-op", "micro")
+    ),
     "ebm": Writer("edgebert.export.ebm:write_ebm", ("f32", "i8", "i4"), quantises=False),
 }
 DTYPES = tuple(dict.fromkeys(dtype for writer in WRITERS.values() for dtype in writer.dtypes))

@@ -25,19 +25,23 @@ _SHORTEST, _STEP = 32, 4  # of the lengths that other files take unless told
 
 _DESCRIPTION = "A text classifier of edgebert; metadata edgebert.config has its labels and hash."
 
-_GRAPHS: dict[tuple[str, str], type[Graph]] = {
-    ("f32", ""): Graph,
-    ("f16", ""): Float16Graph,
-    ("i8", ""): Int8Graph,
-    ("f32", "micro"): MicroGraph,
-    ("i8", "micro"): MicroInt8Graph,
-}
+_GRAPHS: dict[str, type[Graph]] = {"f32": Graph, "f16": Float16Graph, "i8": Int8Graph}
+_MICRO_GRAPHS: dict[str, type[Graph]] = {"f32": MicroGraph, "i8": MicroInt8Graph}
 
 
 def tflite_file(spec: ModelSpec, recipe: Recipe = STANDARD) -> bytes:
-    """The whole file."""
-    graph = _GRAPHS[recipe.dtype, recipe.variant]
-    graphs = [graph(spec, tokens).build() for tokens in lengths(spec.config, recipe)]
+    """The whole file.
+
+    Raises:
+        ModelError: the recipe asks for what this format or this model does not have.
+    """
+    classes = _MICRO_GRAPHS if recipe.variant == "micro" else _GRAPHS
+    if recipe.dtype not in classes:
+        raise ModelError(f"--micro has no {recipe.dtype}: choose of {', '.join(classes)}")
+    graphs = [
+        classes[recipe.dtype](spec, tokens, recipe.variant == "custom-op").build()
+        for tokens in lengths(spec.config, recipe)
+    ]
     entries = encode_metadata(spec.config, b"", recipe.dtype, recipe.variant)
     metadata = {key: text.encode() for key, text in entries.items()}
     metadata[TOKENIZER] = spec.tokenizer
@@ -45,14 +49,7 @@ def tflite_file(spec: ModelSpec, recipe: Recipe = STANDARD) -> bytes:
 
 
 def write_tflite(spec: ModelSpec, path: Path, recipe: Recipe = STANDARD) -> None:
-    """Write ``spec`` to ``path``, or nothing if that fails.
-
-    Raises:
-        ModelError: the recipe asks for what this format or this model does not have.
-    """
-    if (recipe.dtype, recipe.variant) not in _GRAPHS:
-        what = recipe.variant and f" with --{recipe.variant}"
-        raise ModelError(f".tflite files cannot be {recipe.dtype}{what}")
+    """Write ``spec`` to ``path``, or nothing if that fails."""
     write_atomically(path, tflite_file(spec, recipe))
 
 

@@ -56,13 +56,18 @@ class Quantisation:
 
 @dataclass(frozen=True)
 class Tensor:
-    """A tensor of a subgraph: a constant if it has data."""
+    """A tensor of a subgraph: a constant if it has data.
+
+    Attributes:
+        resizable: the shape with -1 for dimensions that callers may change; None if there is none.
+    """
 
     name: str
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
     data: bytes | None = None
     quantisation: Quantisation | None = None
+    resizable: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -174,6 +179,8 @@ class _Writer:
                 "Buffer": 0 if tensor.data is None else self.buffer(tensor.data),
                 "Name": self.string(tensor.name),
             }
+            if tensor.resizable is not None:
+                fields["ShapeSignature"] = self.int32s(tensor.resizable)
             if tensor.quantisation is not None:
                 fields["Quantization"] = self.quantisation(tensor.quantisation)
             return self.table("Tensor", **fields)

@@ -9,9 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from edgebert._native import ffi
 from edgebert.config import ModelConfig
 from edgebert.export.spec import ModelSpec
 from edgebert.export.tflite_file import Operator, Quantisation, Subgraph, Tensor, type_code
+from edgebert.hash import hash_struct
+from edgebert.tflite import OPERATOR
 
 _MASKED = 1e9  # taken from the attention scores of padding
 
@@ -61,8 +64,8 @@ class Graph:
     dtype: Any = np.float32  # of activations
     scaled_softmax = False  # whether softmax scales the scores, not the query's weights
 
-    def __init__(self, spec: ModelSpec, tokens: int) -> None:
-        self.spec, self.tokens = spec, tokens
+    def __init__(self, spec: ModelSpec, tokens: int, custom_op: bool = False) -> None:
+        self.spec, self.tokens, self.custom_op = spec, tokens, custom_op
         self.config: ModelConfig = spec.config
         self.graph = Subgraph(f"tokens_{tokens}")
         self.constants: dict[str, int] = {}
@@ -71,19 +74,54 @@ class Graph:
 
     def build(self) -> Subgraph:
         """The whole graph."""
-        c = self.config
         tokens = (1, self.tokens)
-        vectors = self.tensor("inputs_embeds", (*tokens, c.hidden_size), self.dtype)
-        mask = self.mask("attention_mask", tokens)
-        types = self.tensor("token_type_ids", tokens, np.int32)
+        vectors = self.hash() if self.custom_op else self.vectors()
+        mask = self.mask(tokens)
+        types = self.input("token_type_ids", tokens, np.int32)
         hidden, bias = self.embeddings(vectors, types), self.attention_bias(mask)
-        for layer in range(c.num_hidden_layers):
+        for layer in range(self.config.num_hidden_layers):
             hidden = self.encoder_layer(hidden, bias, layer)
         pooled, logits = self.head(hidden)
-        names = ("inputs_embeds", "attention_mask", "token_type_ids")
-        self.graph.inputs = dict(zip(names, (vectors, mask, types), strict=True))
         self.graph.outputs = {"logits": logits, "pooled": pooled}
         return self.graph
+
+    # ---- inputs ----
+
+    def vectors(self) -> int:
+        """The tokens' hash vectors."""
+        shape = (1, self.tokens, self.config.hidden_size)
+        return self.input("inputs_embeds", shape, self.dtype)
+
+    def hash(self) -> int:
+        """The same, made of the tokens' bytes by the operator of csrc/ports/."""
+        params = ffi.new("eb_hash_params *", hash_struct(self.config.hash))
+        inputs = (
+            self.input("token_bytes", (1, self.tokens, 1), np.uint8, (1, self.tokens, -1)),
+            self.input("token_lengths", (1, self.tokens), np.int32),
+        )
+        shape = (1, self.tokens, self.config.hidden_size)
+        vectors = self.tensor("hash", shape, np.float32)
+        self.graph.operators.append(
+            Operator(OPERATOR, inputs, (vectors,), custom_options=bytes(ffi.buffer(params)))
+        )
+        return vectors
+
+    def mask(self, shape: tuple[int, ...]) -> int:
+        """The attention mask: 1 for a token, 0 for padding."""
+        return self.input("attention_mask", shape, np.int32)
+
+    def input(
+        self,
+        name: str,
+        shape: tuple[int, ...],
+        dtype: Any,
+        resizable: tuple[int, ...] | None = None,
+        quantisation: Quantisation | None = None,
+    ) -> int:
+        """An input; dimensions that callers may change are -1 in ``resizable``."""
+        index = self.tensor(name, shape, dtype, quantisation, resizable)
+        self.graph.inputs[name] = index
+        return index
 
     # ---- parts of the encoder ----
 
@@ -98,10 +136,6 @@ class Graph:
         positions = self.first(table, (self.tokens, h), "embeddings/positions")
         placed = self.op("ADD", (typed, positions), "embeddings_norm/input", shape)
         return self.layer_norm(placed, "embeddings_norm", 0)
-
-    def mask(self, name: str, shape: tuple[int, ...]) -> int:
-        """The attention mask: 1 for a token, 0 for padding."""
-        return self.tensor(name, shape, np.int32)
 
     def attention_bias(self, mask: int) -> int:
         """What is added to attention scores, [1, 1, 1, tokens]: 0, or for padding very little."""
@@ -277,9 +311,11 @@ class Graph:
         shape: tuple[int, ...],
         dtype: Any,
         quantisation: Quantisation | None = None,
+        resizable: tuple[int, ...] | None = None,
     ) -> int:
         """A tensor without data."""
-        self.graph.tensors.append(Tensor(name, shape, np.dtype(dtype), None, quantisation))
+        tensor = Tensor(name, shape, np.dtype(dtype), None, quantisation, resizable)
+        self.graph.tensors.append(tensor)
         return len(self.graph.tensors) - 1
 
     def constant(

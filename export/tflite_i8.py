@@ -32,29 +32,29 @@ class Int8Graph(Graph):
     dtype = np.int8
     scaled_softmax = True
 
-    def __init__(self, spec: ModelSpec, tokens: int) -> None:
-        super().__init__(spec, tokens)
+    def __init__(self, spec: ModelSpec, tokens: int, custom_op: bool = False) -> None:
+        super().__init__(spec, tokens, custom_op)
         assert spec.activations is not None, "not calibrated"
         self.seen: Activations = spec.activations
         self.between: dict[str, Quantisation] = {}  # of tensors that calibration did not see
 
-    def tensor(
-        self,
-        name: str,
-        shape: tuple[int, ...],
-        dtype: Any,
-        quantisation: Quantisation | None = None,
-    ) -> int:
-        """A tensor without data."""
-        if name == "inputs_embeds":
-            quantisation = _VECTORS
-        return super().tensor(name, shape, dtype, quantisation)
+    def vectors(self) -> int:
+        """The tokens' hash vectors."""
+        shape = (1, self.tokens, self.config.hidden_size)
+        return self.input("inputs_embeds", shape, np.int8, quantisation=_VECTORS)
 
-    def mask(self, name: str, shape: tuple[int, ...]) -> int:
+    def hash(self) -> int:
+        """The same, made of the tokens' bytes."""
+        vectors = super().hash()
+        self.between["hash/i8"] = _VECTORS
+        return self.op("QUANTIZE", (vectors,), "hash/i8", self.shape(vectors))
+
+    def mask(self, shape: tuple[int, ...]) -> int:
         """1 for a token, 0 for padding: their real values are those to add to scores."""
         layers = range(self.config.num_hidden_layers)
         reach = max(high - low for low, high in map(self.masked_scores, layers))
-        return self.tensor(name, shape, np.int8, Quantisation((reach,), zero_point=1))
+        quantisation = Quantisation((reach,), zero_point=1)
+        return self.input("attention_mask", shape, np.int8, quantisation=quantisation)
 
     def attention_bias(self, mask: int) -> int:
         """The mask itself."""
