@@ -258,9 +258,10 @@ def test_threads_may_register_the_library_at_once() -> None:
 def test_missing_runtime_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    for package in ("ai_edge_litert", "tflite_runtime"):
-        monkeypatch.setitem(sys.modules, package, None)  # as if it were not installed
-        monkeypatch.delitem(sys.modules, f"{package}.interpreter", raising=False)
+    for name in [*sys.modules]:
+        if name.startswith(("ai_edge_litert", "tflite_runtime")):
+            monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setattr(sys, "path", [])  # where nothing is installed
     with pytest.raises(MissingPackageError, match=r"pip install 'edgebert\[tflite\]'"):
         edgebert.tflite.open_graph(tmp_path / "one_op.tflite")
 
