@@ -50,6 +50,7 @@ def evaluate(path: Path, data: Path) -> dict[str, Any]:
         "examples": len(dataset),
         "truncated": sum(result.num_dropped > 0 for result in results),
         "metrics": score(config.task, references, predictions),
+        "us_per_text": 1e6 * seconds / len(dataset),
         "texts_per_second": len(dataset) / seconds,
     }
 

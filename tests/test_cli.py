@@ -115,6 +115,18 @@ def test_eval_prints_one_table_over_all_files(
     assert report["examples"] == 9 and 0 <= report["metrics"]["accuracy"] <= 1
 
 
+def test_eval_goes_on_without_a_file_that_cannot_be_run(
+    model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data, broken = tmp_path / "dev.tsv", tmp_path / "broken.ebm"
+    data.write_text("text\tlabel\na text\tyes\n")
+    broken.write_bytes(b"no model")
+    assert main(["eval", str(broken), model, "--data", str(data)]) == 1
+    captured = capsys.readouterr()
+    assert captured.err.startswith("edgebert: broken.ebm: ") and captured.err.count("\n") == 1
+    assert "small.ebm" in captured.out
+
+
 def test_eval_shows_names_that_look_like_markup_and_says_what_was_cut(
     model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

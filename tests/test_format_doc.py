@@ -291,6 +291,29 @@ def test_graphs_that_start_at_tokens_take_what_is_told() -> None:
     assert found[:-2] == told
 
 
+def test_the_tflite_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("ai_edge_litert", reason="needs the package ai-edge-litert")
+    pytest.importorskip("tflite", reason="needs the package tflite")
+    from edgebert.export.recipe import Recipe
+    from edgebert.export.tflite import write_tflite
+
+    write_tflite(random_spec(), tmp_path / "model.tflite", Recipe(tokens=(16,)))
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    exec(code_with("get_signature_runner"), names)
+    sizes = {"N": 16, "hidden_size": SMALL.hidden_size, "num_labels": SMALL.num_labels}
+    found = {**names["run"].get_input_details(), **names["run"].get_output_details()}
+    for _, name, kind, _, shape, _ in table_behind("## .tflite"):
+        axes = [sizes.get(axis, axis) for axis in shape.strip("[]").split(", ")]
+        detail = found.pop(name)
+        assert list(map(str, detail["shape"])) == list(map(str, axes))
+        assert np.dtype(detail["dtype"]).name == kind
+    assert not found
+    assert names["logits"].shape == (1, SMALL.num_labels)
+    keys = [key for key, _ in table_behind("| metadata key")]
+    assert sorted(keys) == sorted(names["buffers"])
+
+
 def _ends(session: Any) -> list[Any]:
     return [*session.get_inputs(), *session.get_outputs()]
 

@@ -59,7 +59,7 @@ def add_parser(subparsers: Any) -> None:
         metavar="FILE",
         nargs="*",
         type=Path,
-        help="an .ebm, .onnx or .pt file (default: the built-in model)",
+        help="an .ebm, .onnx, .tflite or .pt file (default: the built-in model)",
     )
     group = parser.add_mutually_exclusive_group()
     group.add_argument(

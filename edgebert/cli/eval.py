@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from edgebert.cli.output import print_json, print_table, thousands
+from edgebert.errors import MissingPackageError, ModelError
 from edgebert.evaluate import evaluate
 
 EXAMPLES = """examples:
@@ -29,17 +30,32 @@ def add_parser(subparsers: Any) -> None:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("files", metavar="FILE", nargs="+", help="an .ebm, .onnx or .pt file")
+    parser.add_argument(
+        "files", metavar="FILE", nargs="+", help="an .ebm, .onnx, .tflite or .pt file"
+    )
     parser.add_argument("--data", metavar="TSV", required=True, help="labelled texts")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
-    reports = [evaluate(Path(file), Path(args.data)) for file in args.files]
+    reports, failed = [], []
+    for path in map(Path, args.files):
+        try:
+            reports.append(evaluate(path, Path(args.data)))
+        except (ModelError, MissingPackageError) as error:
+            if len(args.files) == 1:
+                raise
+            failed.append(path)  # the others are worth a table nevertheless
+            print(f"edgebert: {error}", file=sys.stderr)
     if args.json:
         print_json(reports)
-        return 0
+    elif reports:
+        _print(reports)
+    return 1 if failed else 0
+
+
+def _print(reports: list[dict[str, Any]]) -> None:
     metrics = list(dict.fromkeys(name for report in reports for name in report["metrics"]))
     rows = []
     for report in reports:
@@ -51,10 +67,11 @@ def run(args: argparse.Namespace) -> int:
                 thousands(report["bytes"]),
                 thousands(report["examples"]),
                 *scores,
+                f"{report['us_per_text']:,.0f}",
                 f"{report['texts_per_second']:,.0f}",
             ]
         )
-    print_table(("file", "engine", "bytes", "examples", *metrics, "texts/s"), rows)
+    print_table(("file", "engine", "bytes", "examples", *metrics, "µs a text", "texts/s"), rows)
     for report in reports:
         if report["truncated"]:
             print(
@@ -62,4 +79,3 @@ def run(args: argparse.Namespace) -> int:
                 "the model's limit were cut",
                 file=sys.stderr,
             )
-    return 0

@@ -39,7 +39,7 @@ def add_parser(subparsers: Any) -> None:
         "-m",
         "--model",
         metavar="FILE",
-        help="an .ebm, .onnx or .pt file (default: the built-in one)",
+        help="an .ebm, .onnx, .tflite or .pt file (default: the built-in one)",
     )
     parser.add_argument("-f", "--file", metavar="FILE", help="read texts from FILE, one a line")
     parser.add_argument(

@@ -28,7 +28,7 @@ def add_parser(subparsers: Any) -> None:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("file", metavar="FILE", help="an .ebm, .onnx or .pt file")
+    parser.add_argument("file", metavar="FILE", help="an .ebm, .onnx, .tflite or .pt file")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
 
 
