@@ -17,7 +17,7 @@ SOURCES := pyproject.toml setup.py edgebert/_build.py csrc/CFLAGS $(wildcard csr
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
-demo: $(BIN)/.demo ## export the trained UNO model and let both engines answer
+demo: $(BIN)/.demo ## export the trained UNO model and let all engines answer
 	tools/demo.sh $(BIN)/edgebert
 
 test: $(BIN)/.test test-c ## C tests under sanitizers, then all Python tests
@@ -66,7 +66,7 @@ $(BIN)/python:
 	$(PIP) --upgrade pip
 
 $(BIN)/.demo: $(SOURCES) | $(BIN)/python
-	$(PIP) -e '.[onnx,export,eval]'
+	$(PIP) -e '.[onnx,tflite,export,eval]'
 	@touch $@
 
 $(BIN)/.test: $(SOURCES) | $(BIN)/python

@@ -175,7 +175,7 @@ def _is_pair(text: object) -> bool:
 
 
 def load(path: str | os.PathLike[str] | None = None, *, threads: int | None = None) -> Model:
-    """Open an artifact (.ebm, .onnx, .tflite) or a checkpoint (.pt); without a path, the model in the wheel.
+    """Open an artifact (.ebm, .onnx, .tflite) or a checkpoint (.pt); else the model in the wheel.
 
     Args:
         path: the file.
