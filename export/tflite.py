@@ -21,7 +21,9 @@ from edgebert.files import write_atomically
 from edgebert.metadata import TOKENIZER, encode_metadata, seal
 
 MICRO_LENGTH = 64  # unless told
-_SHORTEST, _STEP = 32, 4  # of the lengths that other files take unless told
+# Unless told: the shortest length, and by what each is multiplied for the next. A length takes 2.5 KB
+# of a file, which int8 has not to spare, and in engines the memory of weights packed once more.
+_LENGTHS = {"f32": (16, 2), "f16": (16, 2), "i8": (32, 4)}
 
 _DESCRIPTION = "A text classifier of edgebert; metadata edgebert.config has its labels and hash."
 
@@ -64,7 +66,8 @@ def lengths(config: ModelConfig, recipe: Recipe) -> Sequence[int]:
         return recipe.tokens
     if recipe.variant == "micro":
         return [min(limit, MICRO_LENGTH)]
-    found = [min(limit, _SHORTEST)]
+    shortest, factor = _LENGTHS[recipe.dtype]
+    found = [min(limit, shortest)]
     while found[-1] < limit:
-        found.append(min(_STEP * found[-1], limit))
+        found.append(min(factor * found[-1], limit))
     return found

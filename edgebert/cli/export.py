@@ -71,7 +71,7 @@ def add_parser(subparsers: Any) -> None:
         "--tokens",
         metavar="LENGTHS",
         help="comma-separated lengths that a .tflite file is to take, whose shapes are fixed "
-        "(default: 16, 32, 64 and so on to the model's limit; with --micro 64 or the limit)",
+        "(default: 16, 32, 64 and so on to the model's limit; in i8 32, 128, ...; --micro: 64)",
     )
     for name, what in VARIANTS.items():
         parser.add_argument(
