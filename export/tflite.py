@@ -21,8 +21,8 @@ from edgebert.files import write_atomically
 from edgebert.metadata import TOKENIZER, encode_metadata, seal
 
 MICRO_LENGTH = 64  # unless told
-# Unless told: the shortest length, and by what each is multiplied for the next. A length takes 2.5 KB
-# of a file, which int8 has not to spare, and in engines the memory of weights packed once more.
+# Unless told: the shortest length, and by what each is multiplied for the next. One takes 2.5 KB of
+# a file, which int8 has not to spare, and in engines the memory of weights packed once more.
 _LENGTHS = {"f32": (16, 2), "f16": (16, 2), "i8": (32, 4)}
 
 _DESCRIPTION = "A text classifier of edgebert; metadata edgebert.config has its labels and hash."
