@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from edgebert.errors import EdgebertError
+from edgebert.errors import DataError, EdgebertError
 
 
 @contextlib.contextmanager
@@ -32,3 +32,20 @@ def write_atomically(path: Path, data: bytes) -> None:
     """Write the whole file or none of it."""
     with replacing(path) as temporary:
         temporary.write_bytes(data)
+
+
+def check_writable(*paths: Path) -> None:
+    """Fail now rather than after hours of training.
+
+    Raises:
+        DataError: one of them is a folder or a device, or its folder is missing or read-only.
+    """
+    for path in paths:
+        if path.is_dir():
+            raise DataError(f"{path} is a folder: -o takes the name of a file, such as model.pt")
+        if path.exists() and not path.is_file():  # /dev/null, which root could replace
+            raise DataError(f"{path} is not a file: -o takes the name of one, such as model.pt")
+        if not path.parent.is_dir():
+            raise DataError(f"{path.parent} is not a folder: create it first")
+        if not os.access(path.parent, os.W_OK):
+            raise DataError(f"{path.parent} cannot be written to")

@@ -8,13 +8,12 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgebert.cli.options import integer
+from edgebert.cli.options import add_token_options, integer, model_config, share, tokenizer
 from edgebert.cli.output import print_json
-from edgebert.config import HASH_FAMILIES, TASKS, ModelConfig
-from edgebert.errors import DataError, MissingPackageError, UsageError
+from edgebert.config import TASKS
+from edgebert.errors import MissingPackageError
 from edgebert.metrics import METRICS
 from edgebert.presets import PRESETS
-from edgebert.tokenizer import KINDS, Tokenizer
 
 if TYPE_CHECKING:
     from edgebert.train.finetune import Epoch
@@ -28,17 +27,6 @@ TSV: a header line, then text<TAB>label (pairs: text<TAB>text_b<TAB>label). Labe
 with decimal points make it a regression. After an interruption the same command goes on from the
 last finished epoch.
 """
-
-
-def _share(text: str) -> float:
-    """The type of an option that is from 0 to below 1."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not from 0 to below 1")
-    return value
 
 
 def add_parser(subparsers: Any) -> None:
@@ -72,17 +60,17 @@ def add_parser(subparsers: Any) -> None:
     add = group.add_argument
     add("--epochs", type=integer(1), default=10, metavar="N", help="default: %(default)s")
     add("--batch-size", type=integer(1), default=128, metavar="N", help="default: %(default)s")
-    add("--lr", type=_share, default=2e-3, help="peak learning rate (default: %(default)s)")
+    add("--lr", type=share, default=2e-3, help="peak learning rate (default: %(default)s)")
     add(
         "--warmup",
-        type=_share,
+        type=share,
         default=0.1,
         metavar="SHARE",
         help="share of the steps in which the learning rate rises (default: %(default)s)",
     )
-    add("--weight-decay", type=_share, default=0.05, metavar="X", help="default: %(default)s")
-    add("--dropout", type=_share, default=0.1, metavar="SHARE", help="default: %(default)s")
-    add("--label-smoothing", type=_share, default=0.0, metavar="SHARE", help="default: %(default)s")
+    add("--weight-decay", type=share, default=0.05, metavar="X", help="default: %(default)s")
+    add("--dropout", type=share, default=0.1, metavar="SHARE", help="default: %(default)s")
+    add("--label-smoothing", type=share, default=0.0, metavar="SHARE", help="default: %(default)s")
     add(
         "--patience",
         type=integer(1),
@@ -92,25 +80,7 @@ def add_parser(subparsers: Any) -> None:
     )
     add("--seed", type=integer(0), default=0, metavar="N", help="default: %(default)s")
 
-    group = parser.add_argument_group("tokens and hash")
-    add = group.add_argument
-    add("--tokenizer", choices=KINDS, default="wordpiece", help="default: %(default)s")
-    add(
-        "--vocab",
-        metavar="FILE",
-        type=Path,
-        help="WordPiece vocabulary, a piece on each line (default: BERT's uncased English)",
-    )
-    add("--cased", action="store_true", help="keep case and accents (with --vocab or word)")
-    add(
-        "--max-tokens",
-        type=integer(1),
-        metavar="N",
-        help="longest input; the model has as many positions (default: the preset's)",
-    )
-    add("--hash", choices=HASH_FAMILIES, default="poly", help="family (default: %(default)s)")
-    add("--ngram", type=integer(1), default=3, metavar="N", help="longest n-gram (default: 3)")
-
+    add_token_options(parser)
     add = parser.add_argument
     add("--threads", type=integer(1, 1024), metavar="N", help="CPU threads (default: all cores)")
     add("--no-resume", action="store_true", help="start over instead of going on")
@@ -134,8 +104,8 @@ def run(args: argparse.Namespace) -> int:
         **{field.name: getattr(args, field.name) for field in dataclasses.fields(Recipe)}
     )
     job = Job(
-        config=_config(args),
-        tokenizer=_tokenizer(args),
+        config=model_config(args),
+        tokenizer=tokenizer(args),
         train=args.data,
         dev=args.dev,
         output=args.output,
@@ -157,35 +127,6 @@ def run(args: argparse.Namespace) -> int:
         scores = ", ".join(f"{name} {value:.4f}" for name, value in document["dev"].items())
         print(f"{args.output}: epoch {document['best_epoch']}, dev {scores}")
     return 0
-
-
-def _config(args: argparse.Namespace) -> ModelConfig:
-    preset = PRESETS[args.preset]
-    return dataclasses.replace(
-        preset,
-        max_position_embeddings=args.max_tokens or preset.max_position_embeddings,
-        hash=dataclasses.replace(preset.hash, family=args.hash, max_ngram=args.ngram),
-    )
-
-
-def _tokenizer(args: argparse.Namespace) -> Tokenizer:
-    if args.tokenizer == "word":
-        if args.vocab:
-            raise UsageError("--vocab goes with --tokenizer wordpiece: words have no vocabulary")
-        return Tokenizer.word(lowercase=not args.cased)
-    if args.vocab is None:
-        if args.cased:
-            raise UsageError("--cased needs --vocab FILE with a cased vocabulary")
-        return Tokenizer.wordpiece()
-    from edgebert.export.vocabulary import build_tokenizer, read_vocab_txt
-
-    try:
-        pieces = read_vocab_txt(args.vocab)
-    except OSError as error:
-        raise DataError(f"{args.vocab}: cannot be read: {error.strerror}") from error
-    if not any(pieces):
-        raise DataError(f"{args.vocab}: holds no pieces, one a line: every word would be unknown")
-    return Tokenizer(build_tokenizer("wordpiece", pieces, not args.cased))
 
 
 def _line(epoch: Epoch, epochs: int) -> str:

@@ -4,28 +4,30 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import os
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
+from transformers import BertForSequenceClassification
 
 from edgebert.config import ModelConfig
 from edgebert.errors import DataError
+from edgebert.files import check_writable
 from edgebert.metrics import DEFAULT_METRIC, METRICS
 from edgebert.presets import num_parameters
+from edgebert.sequence import Text
 from edgebert.tokenizer import Tokenizer
 from edgebert.train.bert import Vocabulary, build, predict
 from edgebert.train.checkpoint import save
-from edgebert.train.finetune import Epoch, Recipe, finetune
+from edgebert.train.finetune import Epoch, Labelled, Objective, Recipe, finetune
 from edgebert.train.init import load_encoder
-from edgebert.train.targets import Targets, judge
-from edgebert.tsv import read_tsv
+from edgebert.train.targets import Judge, Targets, judge
+from edgebert.tsv import Dataset, read_tsv
 from edgebert.version import __version__
 
 NUM_PROBES = 16  # dev texts whose logits go into the checkpoint
@@ -77,9 +79,45 @@ def train(
         ModelError: the file to start from is damaged or of another shape.
         OSError: the output cannot be written. All of these before training starts.
     """
+    task = prepare(job)
+    torch.manual_seed(job.recipe.seed)
+    model = build(task.config, job.recipe.dropout)
+    if job.init:
+        start_from(model, job.init, say)
+    objective = Labelled(task.targets.values, job.recipe.label_smoothing)
+    return fit(job, task, model, task.data.texts, objective, fingerprint_of(job, task), report, say)
+
+
+@dataclass(frozen=True)
+class Task:
+    """What the data of a job say, checked.
+
+    Attributes:
+        config: the job's with task and labels.
+        data: to train on.
+        dev: to judge by.
+        metric: decides which epoch is best.
+        targets: of ``data``.
+        judge: from logits of ``dev`` to scores.
+        memory: file beside the output that remembers the last finished epoch.
+        start: when the job began, seconds of time.perf_counter.
+    """
+
+    config: ModelConfig
+    data: Dataset
+    dev: Dataset
+    metric: str
+    targets: Targets
+    judge: Judge
+    memory: Path
+    start: float
+
+
+def prepare(job: Job) -> Task:
+    """Read and check everything before hours of training; errors as of :func:`train`."""
     start = time.perf_counter()
     memory = job.output.with_name(job.output.name + ".resume")
-    _check_writable(job.output, memory)
+    check_writable(job.output, memory)
     if job.output.resolve() in (job.train.resolve(), job.dev.resolve()):
         raise DataError(f"{job.output} holds the data: -o takes the name of another file")
     data, dev = read_tsv(job.train), read_tsv(job.dev)
@@ -94,55 +132,84 @@ def train(
         raise DataError(f"{job.train}: all examples have the label {labels[0]!r}")
     config = dataclasses.replace(job.config, task=task, labels=labels)
     config = ModelConfig.from_dict(config.to_dict())  # checks options that users may combine badly
+    targets = Targets.of(data, config)
+    return Task(config, data, dev, metric, targets, judge(dev, config), memory, start)
 
-    targets, judgement = Targets.of(data, config), judge(dev, config)
 
-    torch.manual_seed(job.recipe.seed)
-    model = build(config, job.recipe.dropout)
-    if job.init:
-        taken, fresh = load_encoder(model, job.init)
-        say(f"{job.init}: {len(taken)} weights taken, fresh: {', '.join(fresh) or 'none'}")
+def start_from(
+    model: BertForSequenceClassification, path: Path, say: Callable[[str], None]
+) -> None:
+    """Take over another model's encoder, and say which weights were not taken."""
+    taken, fresh = load_encoder(model, path)
+    say(f"{path}: {len(taken)} weights taken, fresh: {', '.join(fresh) or 'none'}")
+
+
+def fit(
+    job: Job,
+    task: Task,
+    model: BertForSequenceClassification,
+    texts: Sequence[Text],
+    objective: Objective,
+    fingerprint: str,
+    report: Callable[[Epoch], None],
+    say: Callable[[str], None],
+    facts: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Train a model, write its checkpoint and return the facts as one document.
+
+    Args:
+        job: what was asked for.
+        task: from :func:`prepare`.
+        model: to train, with an empty vocabulary.
+        texts: to train on; the first are those of ``task.data``.
+        objective: the loss, by number of text.
+        fingerprint: of everything that the weights depend on.
+        report: called after each epoch.
+        say: called with a line on how the run was set up.
+        facts: more of them, for the document and the checkpoint.
+    """
+    config, data, dev = task.config, task.data, task.dev
     vocabulary = Vocabulary()
-    inputs = vocabulary.encode(job.tokenizer, data.texts, config)
+    inputs = vocabulary.encode(job.tokenizer, texts, config)
     dev_inputs = vocabulary.encode(job.tokenizer, dev.texts, config)
     model.set_input_embeddings(vocabulary.table(config.hash))
     model.to("cuda" if torch.cuda.is_available() else "cpu")
     say(
-        f"{len(data):,} examples, {task}, {len(labels)} label(s), {len(vocabulary):,} distinct "
-        f"tokens, {num_parameters(config):,} parameters"
+        f"{len(texts):,} examples, {config.task}, {len(config.labels)} label(s), "
+        f"{len(vocabulary):,} distinct tokens, {num_parameters(config):,} parameters"
     )
 
-    fingerprint = _fingerprint(job, config)
     if not job.resume:
-        memory.unlink(missing_ok=True)
+        task.memory.unlink(missing_ok=True)
     outcome = finetune(
         model,
         inputs,
-        targets.values,
+        objective,
         dev_inputs,
-        judgement,
-        metric,
+        task.judge,
+        task.metric,
         job.recipe,
         vocabulary.pad,
-        memory,
+        task.memory,
         fingerprint,
         report,
     )
 
     model.load_state_dict(outcome.state, strict=False)  # without the table
-    targets.restore_scale(model.classifier)
+    task.targets.restore_scale(model.classifier)
     probes = list(range(0, len(dev), -(-len(dev) // NUM_PROBES)))
     logits = predict(model, [dev_inputs[i] for i in probes], vocabulary.pad)
-    facts = {
+    training = {
         "parameters": num_parameters(config),
         "examples": len(data),
-        "metric": metric,
+        "metric": task.metric,
         "dev": outcome.best.scores,
         "best_epoch": outcome.best.number,
         "epochs_run": len(outcome.epochs),
         **dataclasses.asdict(job.recipe),
+        **(facts or {}),
         "threads": torch.get_num_threads(),
-        "seconds": round(time.perf_counter() - start, 1),
+        "seconds": round(time.perf_counter() - task.start, 1),
         "versions": {
             "edgebert": __version__,
             "torch": str(torch.__version__),  # its own class, which no .pt should need
@@ -151,43 +218,34 @@ def train(
         },
     }
     probe_texts = [dev.texts[i] for i in probes]
-    save(job.output, config, model.state_dict(), job.tokenizer, probe_texts, logits, facts)
-    memory.unlink(missing_ok=True)
+    save(job.output, config, model.state_dict(), job.tokenizer, probe_texts, logits, training)
+    task.memory.unlink(missing_ok=True)
     return {
         "output": str(job.output),
         "bytes": job.output.stat().st_size,
-        "task": task,
-        "labels": list(labels),
-        **facts,
+        "task": config.task,
+        "labels": list(config.labels),
+        **training,
         "epochs": [dataclasses.asdict(epoch) for epoch in outcome.epochs],
     }
 
 
-def _check_writable(*paths: Path) -> None:
-    """Fail now rather than after hours of training."""
-    for path in paths:
-        if path.is_dir():
-            raise DataError(f"{path} is a folder: -o takes the name of a file, such as model.pt")
-        if path.exists() and not path.is_file():  # /dev/null, which root could replace
-            raise DataError(f"{path} is not a file: -o takes the name of one, such as model.pt")
-        if not path.parent.is_dir():
-            raise DataError(f"{path.parent} is not a folder: create it first")
-        if not os.access(path.parent, os.W_OK):
-            raise DataError(f"{path.parent} cannot be written to")
+def fingerprint_of(job: Job, task: Task, more: object = None, files: Sequence[Path] = ()) -> str:
+    """Of everything that the weights depend on.
 
-
-def _fingerprint(job: Job, config: ModelConfig) -> str:
-    """Of everything that the weights depend on."""
+    Args:
+        job: what was asked for.
+        task: from :func:`prepare`.
+        more: options besides, told apart by their repr.
+        files: read besides the data; of a folder all its files.
+    """
     digest = hashlib.sha256()
-    files = [job.train, job.dev]
-    if job.init:
-        files += (
-            sorted(p for p in job.init.iterdir() if p.is_file())
-            if job.init.is_dir()
-            else [job.init]
-        )
-    for file in files:
-        digest.update(hashlib.sha256(file.read_bytes()).digest())
+    for path in [job.train, job.dev, *([job.init] if job.init else []), *files]:
+        inside = sorted(p for p in path.iterdir() if p.is_file()) if path.is_dir() else [path]
+        for file in inside:
+            with file.open("rb") as stream:
+                digest.update(hashlib.file_digest(stream, "sha256").digest())
     digest.update(job.tokenizer.blob)
-    digest.update(repr((config, job.recipe, job.metric, __version__, torch.__version__)).encode())
+    facts = (task.config, job.recipe, job.metric, more, __version__, torch.__version__)
+    digest.update(repr(facts).encode())
     return digest.hexdigest()
