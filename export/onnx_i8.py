@@ -15,6 +15,7 @@ from onnx import TensorProto
 from edgebert.errors import ModelError
 from edgebert.export.float_reference import gelu
 from edgebert.export.onnx_graph import Graph, scope
+from edgebert.export.quantise import channel_scales
 from edgebert.export.spec import ModelSpec
 
 # AVX2 without VNNI adds products of uint8 and int8 by pairs into int16 (vpmaddubsw), and cuts off
@@ -66,9 +67,8 @@ class Int8Graph(Graph):
 
     def factors(self, x: str, role: str, layer: int | None) -> list[str]:
         """Integers, as floats."""
-        weight = self.spec.weight(f"{role}_weight", layer or 0).astype(np.float64)
-        scales = np.abs(weight).max(axis=1) / _MOST_WEIGHT
-        scales[scales == 0] = 1
+        weight = self.spec.weight(f"{role}_weight", layer or 0)
+        scales = channel_scales(weight, floor=0, most=_MOST_WEIGHT)
         integers = np.ascontiguousarray(np.rint(weight / scales[:, None]).T.astype(np.int8))
         name = scope(f"{role}_weight", layer)
         inputs = [
