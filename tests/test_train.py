@@ -167,7 +167,7 @@ def test_the_table_is_the_hash_and_stays_so(tmp_path: Path) -> None:
     finetune.finetune(
         model,
         inputs,
-        torch.tensor([0, 1] * 8),
+        finetune.Labelled(torch.tensor([0, 1] * 8), 0.0),
         inputs,
         lambda logits: {"accuracy": 0.5},
         "accuracy",

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 from tqdm.auto import tqdm
 from transformers import BertForSequenceClassification, get_linear_schedule_with_warmup
@@ -75,10 +75,44 @@ class Outcome:
     epochs: list[Epoch]
 
 
+class Objective(nn.Module):
+    """The loss. Its parameters, if any, are learned with the model's and then dropped."""
+
+    def forward(
+        self, model: BertForSequenceClassification, batch: dict[str, Tensor], rows: list[int]
+    ) -> Tensor:
+        """The loss of some rows of the inputs, a scalar.
+
+        Args:
+            model: in training mode.
+            batch: the rows collated, on the model's device.
+            rows: their numbers, to find targets by.
+        """
+        raise NotImplementedError
+
+
+class Labelled(Objective):
+    """Cross entropy with the labels, or the squared distance to numbers."""
+
+    def __init__(self, targets: Tensor, label_smoothing: float) -> None:
+        super().__init__()
+        self._targets, self._label_smoothing = targets, label_smoothing
+
+    def forward(
+        self, model: BertForSequenceClassification, batch: dict[str, Tensor], rows: list[int]
+    ) -> Tensor:
+        """See Objective."""
+        logits = model(**batch).logits
+        targets = self._targets[rows].to(logits.device)
+        if targets.is_floating_point():
+            return functional.mse_loss(logits[:, 0], targets)
+        return functional.cross_entropy(logits, targets, label_smoothing=self._label_smoothing)
+
+
 def finetune(
     model: BertForSequenceClassification,
     inputs: list[Encoded],
-    targets: Tensor,
+    objective: Objective,
     dev: list[Encoded],
     judge: Callable[[Tensor], dict[str, float]],
     metric: str,
@@ -95,7 +129,7 @@ def finetune(
     Args:
         model: is changed. Its word embeddings stay as they are.
         inputs: to train on.
-        targets: int64 [len(inputs)] for classes, float32 for numbers.
+        objective: the loss; changed if it has parameters.
         dev: inputs to judge by.
         judge: from dev logits, float32 [len(dev), num_labels], to scores.
         metric: the score that decides.
@@ -108,7 +142,8 @@ def finetune(
     Raises:
         EdgebertError: the loss is not finite any more, or the memory cannot be written.
     """
-    parameters = [p for p in model.parameters() if p.requires_grad]
+    objective.to(model.device)
+    parameters = [p for part in (model, objective) for p in part.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(
         [
             {"params": [p for p in parameters if p.ndim > 1], "weight_decay": recipe.weight_decay},
@@ -126,6 +161,7 @@ def finetune(
     remembered = _remember(memory, fingerprint)
     if remembered:
         model.load_state_dict(remembered["model"], strict=False)  # without the table
+        objective.load_state_dict(remembered["objective"])
         judged.load_state_dict(remembered["judged"], strict=False)
         optimizer.load_state_dict(remembered["optimizer"])
         schedule.load_state_dict(remembered["schedule"])
@@ -143,8 +179,7 @@ def finetune(
         batches = _batches(inputs, recipe.batch_size)
         for rows in tqdm(batches, f"epoch {number}", leave=False, disable=None):
             batch = collate([inputs[i] for i in rows], pad)
-            logits = model(**{k: v.to(model.device) for k, v in batch.items()}).logits
-            loss = _loss(logits, targets[rows].to(model.device), recipe.label_smoothing)
+            loss = objective(model, {k: v.to(model.device) for k, v in batch.items()}, rows)
             optimizer.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(parameters, 1.0)
@@ -168,6 +203,7 @@ def finetune(
             {
                 "fingerprint": fingerprint,
                 "model": _weights(model),
+                "objective": objective.state_dict(),
                 "judged": _weights(judged),
                 "optimizer": optimizer.state_dict(),
                 "schedule": schedule.state_dict(),
@@ -228,9 +264,3 @@ def _batches(inputs: list[Encoded], batch_size: int) -> list[list[int]]:
         bucket.sort(key=lambda row: len(inputs[row]))
         batches += chunks(bucket, batch_size)
     return [batches[i] for i in torch.randperm(len(batches)).tolist()]
-
-
-def _loss(logits: Tensor, targets: Tensor, label_smoothing: float) -> Tensor:
-    if targets.is_floating_point():
-        return functional.mse_loss(logits[:, 0], targets)
-    return functional.cross_entropy(logits, targets, label_smoothing=label_smoothing)
