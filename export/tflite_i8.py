@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from edgebert.errors import ModelError
 from edgebert.export.activations import Activations
 from edgebert.export.quantise import channel_scales
 from edgebert.export.spec import ModelSpec
@@ -19,6 +20,8 @@ from edgebert.export.tflite_graph import Graph
 
 _VECTORS = Quantisation((1 / 127,))  # the hash's values are within [-1, 1]
 _MASKED = 6.0  # how far below the least score padding is: with what it loses to the largest, enough
+_LEAST_SCALE = 1e-20  # so that products of scales are float32
+_MOST_RATIO = 2.0**18  # of scales that are added: a kernel that gets more aborts the process
 _FIXED = {  # what the kernels of these demand
     "LOGISTIC": Quantisation((1 / 256,), -128),
     "SOFTMAX": Quantisation((1 / 256,), -128),
@@ -32,9 +35,10 @@ class Int8Graph(Graph):
     dtype = np.int8
     scaled_softmax = True
 
-    def __init__(self, spec: ModelSpec, tokens: int, custom_op: bool = False) -> None:
-        super().__init__(spec, tokens, custom_op)
-        assert spec.activations is not None, "not calibrated"
+    def __init__(self, spec: ModelSpec, tokens: int, variant: str = "") -> None:
+        super().__init__(spec, tokens, variant)
+        if spec.activations is None:
+            raise ModelError("an int8 graph needs the spec's activations: observe() sees them")
         self.seen: Activations = spec.activations
         self.between: dict[str, Quantisation] = {}  # of tensors that calibration did not see
 
@@ -64,6 +68,28 @@ class Int8Graph(Graph):
         """Beside a step of int8 epsilon is nothing; of 0, RSQRT makes the largest integer."""
         return variance
 
+    def op(
+        self,
+        operator: str,
+        inputs: tuple[int, ...],
+        name: str,
+        shape: tuple[int, ...],
+        **options: Any,
+    ) -> int:
+        """An operator with one output, if its kernel takes these scales."""
+        output = super().op(operator, inputs, name, shape, **options)
+        if operator in ("ADD", "SUB") and self.graph.tensors[output].quantisation:
+            *added, result = map(self.scale, (*inputs, output))
+            if max(added) > _MOST_RATIO * result:
+                raise ModelError(f"{name} is too small for int8 beside what it adds: export f16")
+        return output
+
+    def scale(self, tensor: int) -> float:
+        """The value of one step."""
+        quantisation = self.graph.tensors[tensor].quantisation
+        assert quantisation is not None
+        return quantisation.scale[0]
+
     def result(
         self, operator: str, inputs: tuple[int, ...], name: str
     ) -> tuple[Any, Quantisation | None]:
@@ -78,7 +104,7 @@ class Int8Graph(Graph):
         layer, _, role = name.rpartition("layer.")[2].partition("/")
         key = (role, int(layer)) if name.startswith("layer.") else (name, 0)
         if key in self.seen.scales:
-            return Quantisation((self.seen.scales[key],))
+            return Quantisation((max(self.seen.scales[key], _LEAST_SCALE),))
         low, high = self.seen.ranges[key] if key[0] != "masked" else self.masked_scores(key[1])
         if key[0] == "scores":
             low, high = low / self.attention_scale, high / self.attention_scale
@@ -93,10 +119,8 @@ class Int8Graph(Graph):
         self, x: int, name: str, weight: np.ndarray, bias: np.ndarray
     ) -> tuple[int, int]:
         """Weight, int8 by output channel, and bias, int32 in units of the sums."""
-        quantisation = self.graph.tensors[x].quantisation
-        assert quantisation is not None
         scales = self.scales(name, weight)
-        sums = scales * quantisation.scale[0]
+        sums = scales * self.scale(x)
         integers = np.rint(weight / scales[:, None]).astype(np.int8)
         biases = np.clip(np.rint(bias / sums), -(2**30), 2**30).astype(np.int32)
         return (
@@ -114,7 +138,7 @@ class Int8Graph(Graph):
 
     def matrix(self, name: str, values: np.ndarray) -> int:
         """Symmetric, with one scale: a table, or what is multiplied by element."""
-        scale = float(np.abs(values).max()) / 127 or 1.0
+        scale = max(float(np.abs(values).max()) / 127, _LEAST_SCALE)
         integers = np.rint(values / scale).astype(np.int8)
         return self.constant(name, integers, Quantisation((scale,)))
 
@@ -124,5 +148,5 @@ class Int8Graph(Graph):
 def between(low: float, high: float) -> Quantisation:
     """The quantisation of numbers from low to high; 0 is one of its steps."""
     low, high = min(low, 0.0), max(high, 0.0)
-    scale = (high - low) / 255 or 1.0
+    scale = max((high - low) / 255, _LEAST_SCALE)
     return Quantisation((scale,), round(-128 - low / scale))
