@@ -105,7 +105,11 @@ def compare_batches(
     others = {}
     for name, runtime in RUNTIMES.items():
         try:
-            candidates = [Batch(runtime, sequences, hash_embedding, job, size) for size in SIZES]
+            candidates = [
+                Batch(runtime, sequences, hash_embedding, job, size)
+                for size in SIZES
+                if size <= runtime.most_texts
+            ]
         except ImportError:
             continue  # peers.py has said so
         best = min(candidates, key=_trial)

@@ -15,6 +15,7 @@ import argparse
 import os
 import tempfile
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from benchmarks.runtimes import RUNTIMES, Encoder, Inputs, Job, quiet
 from edgebert._native import ffi
 from edgebert.bench import WORDS, made_text, take_turns
 from edgebert.engines import Engine, open_engine
+from edgebert.export.activations import observe
 from edgebert.export.checkpoint import read_checkpoint
 from edgebert.export.spec import ModelSpec
 from edgebert.export.vocabulary import decompile_vocabulary
@@ -200,6 +202,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--data", type=Path, help="measure accuracy on these labelled texts")
     options = parser.parse_args(arguments)
     spec = ModelSpec.from_checkpoint(read_checkpoint(CHECKPOINT))
+    spec = replace(spec, activations=observe(spec, read_tsv(CALIBRATION).texts))
     front = Front(spec)
     files = options.files or [DEFAULT_MODEL]
     engines = {f"edgebert, {path.name}": open_engine(path, 1) for path in files}

@@ -65,7 +65,7 @@ def onnxruntime_f32(job: Job) -> Encoder:
 
     Its own optimiser would make the same node of a Hugging Face graph; of one with a single
     product for query, key and value it does not. Fixed shapes made it slower: then it fuses
-    residuals into normalisations (export/onnx.py).
+    residuals into normalisations (export/onnx_graph.py).
     """
     return _onnxruntime_session(_fused_graph(job))
 
@@ -125,6 +125,16 @@ def onnxruntime_static_int8(job: Job) -> Encoder:
     return _onnxruntime_session(path)
 
 
+def our_onnx_int8(job: Job) -> Encoder:
+    """The file that `edgebert export --dtype i8` writes: QDQ of products with weights alone."""
+    from edgebert.export import write_model
+    from edgebert.export.recipe import Recipe
+
+    path = job.folder / "ours-i8.onnx"
+    write_model(job.spec, path, Recipe("i8"))
+    return _onnxruntime_session(path)
+
+
 def openvino_default(job: Job) -> Encoder:
     """OpenVINO as it likes: bfloat16 where the processor has it."""
     return _openvino(job, {})
@@ -133,6 +143,16 @@ def openvino_default(job: Job) -> Encoder:
 def openvino_f32(job: Job) -> Encoder:
     """OpenVINO held to float32."""
     return _openvino(job, {"INFERENCE_PRECISION_HINT": "f32"})
+
+
+def our_tflite_f32(job: Job) -> Encoder:
+    """LiteRT with XNNPACK, and the file that `edgebert export` writes."""
+    return _our_tflite(job, "f32")
+
+
+def our_tflite_int8(job: Job) -> Encoder:
+    """The same in int8 from end to end."""
+    return _our_tflite(job, "i8")
 
 
 def litert_f32(job: Job) -> Encoder:
@@ -173,22 +193,27 @@ class Runtime(NamedTuple):
         build: its builder.
         any_shape: whether what is built takes other numbers of texts and tokens than the job's.
         step: built for each length that is a multiple of this. LiteRT takes 5 s to convert one.
+        most_texts: that it takes in a call.
     """
 
     dtype: str
     build: Callable[[Job], Encoder]
     any_shape: bool = False
     step: int = 1
+    most_texts: int = 1 << 31
 
 
 RUNTIMES = {
     "ONNX Runtime": Runtime("f32", onnxruntime_f32, any_shape=True),
     "ONNX Runtime, dynamic": Runtime("int8", onnxruntime_dynamic_int8, any_shape=True),
     "ONNX Runtime, static QDQ": Runtime("int8", onnxruntime_static_int8, any_shape=True),
+    "ONNX Runtime, edgebert's file": Runtime("int8", our_onnx_int8, any_shape=True),
     "OpenVINO": Runtime("f32", openvino_f32),
     "OpenVINO, its default": Runtime("auto", openvino_default),
     "LiteRT": Runtime("f32", litert_f32, step=4),
     "LiteRT, dynamic": Runtime("int8", litert_dynamic_int8, step=4),
+    "LiteRT, edgebert's file": Runtime("f32", our_tflite_f32, most_texts=1),
+    "LiteRT, edgebert's int8 file": Runtime("int8", our_tflite_int8, most_texts=1),
     "torch": Runtime("f32", torch_eager, any_shape=True),
     "torch.jit": Runtime("f32", torch_jit),
 }
@@ -208,9 +233,10 @@ def _fused_graph(job: Job) -> Path:
     """Our graph with each attention as one node, as ONNX Runtime's optimiser leaves BERTs."""
     import onnx
 
-    from edgebert.export.onnx import IR_VERSION, OPSET, _Graph
+    from edgebert.export.onnx import IR_VERSION, OPSET
+    from edgebert.export.onnx_graph import Graph
 
-    class Fused(_Graph):
+    class Fused(Graph):
         def attention_bias(self) -> str:
             int32 = onnx.TensorProto.INT32
             return self.node("Cast", ["attention_mask"], "attention_mask/int32", to=int32)
@@ -221,15 +247,15 @@ def _fused_graph(job: Job) -> Path:
                 "Attention",
                 [
                     hidden,
-                    self.constant(f"layer.{layer}.qkv_weight", weight),
-                    self.constant(f"layer.{layer}.qkv_bias", self.spec.weight("qkv_bias", layer)),
+                    self.constant(f"{layer}/qkv_weight", weight),
+                    self.weight("qkv_bias", layer),
                     mask,
                 ],
-                f"layer.{layer}/attention",
+                f"{layer}/attention",
                 domain="com.microsoft",
                 num_heads=self.config.num_attention_heads,
             )
-            name = f"layer.{layer}/attention/first"
+            name = f"{layer}/attention/first"
             return self.first_token(context, name) if self.is_last(layer) else context
 
     path = job.folder / "fused.onnx"
@@ -296,6 +322,33 @@ def _litert(path: Path, job: Job) -> Encoder:
             interpreter.set_tensor(detail["index"], value)
         interpreter.invoke()
         return interpreter.get_tensor(output["index"])
+
+    return encode
+
+
+def _our_tflite(job: Job, dtype: str) -> Encoder:
+    from ai_edge_litert.interpreter import Interpreter
+
+    from edgebert.export import write_model
+    from edgebert.export.recipe import Recipe
+
+    path = job.folder / f"ours-{dtype}-{job.tokens}.tflite"
+    write_model(job.spec, path, Recipe(dtype, tokens=(job.tokens,)))
+    interpreter = Interpreter(str(path), num_threads=1)
+    interpreter.allocate_tensors()
+    details = {detail["name"]: detail for detail in interpreter.get_input_details()}
+    (output,) = (one for one in interpreter.get_output_details() if one["name"] == "logits")
+    scale, zero_point = output["quantization"]
+
+    def encode(inputs: Inputs) -> np.ndarray:
+        for name, detail in details.items():
+            value = inputs[name]
+            if name == "inputs_embeds" and dtype == "i8":
+                value = np.rint(value * 127)
+            interpreter.set_tensor(detail["index"], value.astype(detail["dtype"], copy=False))
+        interpreter.invoke()
+        logits = interpreter.get_tensor(output["index"])
+        return (logits - np.float32(zero_point)) * np.float32(scale) if scale else logits
 
     return encode
 
