@@ -33,7 +33,9 @@ class Writer(NamedTuple):
 WRITERS = {
     "onnx": Writer("edgebert.export.onnx:write_onnx", ("f32", "i8"), ("custom-op", "portable")),
     "tflite": Writer(
-        "edgebert.export.tflite:write_tflite", ("f32", "f16", "i8"), ("custom-op", "micro")
+        "edgebert.export.tflite:write_tflite",
+        ("f32", "f16", "i8"),
+        ("custom-op", "portable", "micro"),
     ),
     "ebm": Writer("edgebert.export.ebm:write_ebm", ("f32", "i8", "i4"), quantises=False),
 }

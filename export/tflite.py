@@ -41,7 +41,7 @@ def tflite_file(spec: ModelSpec, recipe: Recipe = STANDARD) -> bytes:
     if recipe.dtype not in classes:
         raise ModelError(f"--micro has no {recipe.dtype}: choose of {', '.join(classes)}")
     graphs = [
-        classes[recipe.dtype](spec, tokens, recipe.variant == "custom-op").build()
+        classes[recipe.dtype](spec, tokens, recipe.variant).build()
         for tokens in lengths(spec.config, recipe)
     ]
     entries = encode_metadata(spec.config, b"", recipe.dtype, recipe.variant)

@@ -9,18 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from edgebert._native import ffi
 from edgebert.config import ModelConfig
 from edgebert.export.spec import ModelSpec
 from edgebert.export.tflite_file import Operator, Quantisation, Subgraph, Tensor, type_code
-from edgebert.hash import hash_struct
-from edgebert.tflite import OPERATOR
+from edgebert.export.tflite_hash import HASHES
 
 _MASKED = 1e9  # taken from the attention scores of padding
 
 # The version of an operator by its first input's type, where it is not 1.
 _VERSIONS = {
-    "ADD": {"int8": 2},
+    "ADD": {"int8": 2, "int64": 4},
     "BATCH_MATMUL": {"int8": 2},
     "DEQUANTIZE": {"float16": 3},
     "FULLY_CONNECTED": {"float32": 5, "int8": 5},
@@ -28,11 +26,11 @@ _VERSIONS = {
     "GELU": {"int8": 2},
     "LOGISTIC": {"int8": 2},
     "MEAN": {"int8": 2},
-    "MUL": {"int8": 2},
+    "MUL": {"int8": 2, "int64": 5},
     "RSQRT": {"int8": 2},
     "SLICE": {"int8": 2},
     "SOFTMAX": {"int8": 2},
-    "SUB": {"int8": 2},
+    "SUB": {"int8": 2, "int64": 4},
     "TANH": {"int8": 2},
     "TRANSPOSE": {"int8": 2},
 }
@@ -40,6 +38,8 @@ _OPTIONS = {
     "ADD": "AddOptions",
     "BATCH_MATMUL": "BatchMatMulOptions",
     "CAST": "CastOptions",
+    "CONCATENATION": "ConcatenationOptions",
+    "CUMSUM": "CumsumOptions",
     "DIV": "DivOptions",
     "FULLY_CONNECTED": "FullyConnectedOptions",
     "GATHER": "GatherOptions",
@@ -48,7 +48,9 @@ _OPTIONS = {
     "MUL": "MulOptions",
     "SLICE": "SliceOptions",
     "SOFTMAX": "SoftmaxOptions",
+    "STRIDED_SLICE": "StridedSliceOptions",
     "SUB": "SubOptions",
+    "SUM": "ReducerOptions",
     "TRANSPOSE": "TransposeOptions",
 }
 
@@ -64,8 +66,8 @@ class Graph:
     dtype: Any = np.float32  # of activations
     scaled_softmax = False  # whether softmax scales the scores, not the query's weights
 
-    def __init__(self, spec: ModelSpec, tokens: int, custom_op: bool = False) -> None:
-        self.spec, self.tokens, self.custom_op = spec, tokens, custom_op
+    def __init__(self, spec: ModelSpec, tokens: int, variant: str = "") -> None:
+        self.spec, self.tokens, self.variant = spec, tokens, variant
         self.config: ModelConfig = spec.config
         self.graph = Subgraph(f"tokens_{tokens}")
         self.constants: dict[str, int] = {}
@@ -75,7 +77,7 @@ class Graph:
     def build(self) -> Subgraph:
         """The whole graph."""
         tokens = (1, self.tokens)
-        vectors = self.hash() if self.custom_op else self.vectors()
+        vectors = self.hash() if self.variant in HASHES else self.vectors()
         mask = self.mask(tokens)
         types = self.input("token_type_ids", tokens, np.int32)
         hidden, bias = self.embeddings(vectors, types), self.attention_bias(mask)
@@ -93,18 +95,10 @@ class Graph:
         return self.input("inputs_embeds", shape, self.dtype)
 
     def hash(self) -> int:
-        """The same, made of the tokens' bytes by the operator of csrc/ports/."""
-        params = ffi.new("eb_hash_params *", hash_struct(self.config.hash))
-        inputs = (
-            self.input("token_bytes", (1, self.tokens, 1), np.uint8, (1, self.tokens, -1)),
-            self.input("token_lengths", (1, self.tokens), np.int32),
-        )
-        shape = (1, self.tokens, self.config.hidden_size)
-        vectors = self.tensor("hash", shape, np.float32)
-        self.graph.operators.append(
-            Operator(OPERATOR, inputs, (vectors,), custom_options=bytes(ffi.buffer(params)))
-        )
-        return vectors
+        """The same, made of the tokens' bytes."""
+        token_bytes = self.input("token_bytes", (1, self.tokens, 1), np.uint8, (1, self.tokens, -1))
+        token_lengths = self.input("token_lengths", (1, self.tokens), np.int32)
+        return HASHES[self.variant](self, token_bytes, token_lengths)
 
     def mask(self, shape: tuple[int, ...]) -> int:
         """The attention mask: 1 for a token, 0 for padding."""
@@ -305,6 +299,10 @@ class Graph:
         """Shape of a tensor."""
         return self.graph.tensors[index].shape
 
+    def type(self, index: int) -> np.dtype[Any]:
+        """Type of a tensor's numbers."""
+        return self.graph.tensors[index].dtype
+
     def tensor(
         self,
         name: str,
@@ -339,8 +337,11 @@ class Graph:
     ) -> int:
         """An operator with one output, which has the name; options as the schema calls them."""
         output = self.tensor(name, shape, *self.result(operator, inputs, name))
-        first = self.graph.tensors[inputs[0]].dtype.name
-        version = _VERSIONS.get(operator, {}).get(first, 1)
+        return self.add(operator, inputs, output, **options)
+
+    def add(self, operator: str, inputs: tuple[int, ...], output: int, **options: Any) -> int:
+        """An operator that writes a tensor."""
+        version = _VERSIONS.get(operator, {}).get(self.type(inputs[0]).name, 1)
         kind = _OPTIONS.get(operator)
         table = None if kind is None else (kind, tuple(options.items()))
         self.graph.operators.append(Operator(operator, inputs, (output,), version, table))

@@ -86,10 +86,11 @@ poly_params = odd_moduli.flatmap(
         boundary_marks=st.booleans(),
     )
 )
+token_lists = st.lists(st.binary(max_size=120), min_size=1, max_size=4)
 
 
 @settings(max_examples=60)
-@given(poly_params, st.lists(st.binary(max_size=120), min_size=1, max_size=4), st.integers(0, 3))
+@given(poly_params, token_lists, st.integers(0, 3))
 def test_any_params_and_tokens_give_the_bits_of_the_reference(
     params: HashParams, tokens: list[bytes], more: int
 ) -> None:

@@ -31,8 +31,9 @@ class TfliteEngine:
         self.dtype = metadata.get(DTYPE, b"f32").decode("ascii", "replace")
         self.tokenizer = Tokenizer.from_bytes(tokenizer)
         self._hash = HashEmbedding(config.hash)
-        self._custom_op = metadata.get(VARIANT) == b"custom-op"
-        self._graph = open_graph(path, self._custom_op, threads)
+        variant = metadata.get(VARIANT, b"")
+        self._takes_tokens = variant in (b"custom-op", b"portable")
+        self._graph = open_graph(path, variant == b"custom-op", threads)
         self._lengths = sorted(
             (signature.inputs["attention_mask"].shape[1], key)
             for key, signature in self._graph.signatures.items()
@@ -49,7 +50,7 @@ class TfliteEngine:
         for i, ends in enumerate(sequences.ends):
             tokens, key = next(length for length in self._lengths if length[0] >= len(ends))
             sequence, signature = sequences.select([i]), self._graph.signatures[key]
-            if self._custom_op:
+            if self._takes_tokens:
                 feeds = padded_tokens(sequence, tokens)
             else:
                 feeds = padded_inputs(sequence, self._hash, tokens)
