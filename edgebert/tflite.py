@@ -116,22 +116,26 @@ def open_graph(path: str | Path, custom_op: bool = True, threads: int | None = N
         return InterpreterGraph(module, Path(path), custom_op, threads)
 
 
+_standard_error = threading.RLock()  # it is one for the process
+
+
 @contextlib.contextmanager
 def without_reports() -> Iterator[None]:
     """Without what LiteRT writes on accelerators, there or not: it offers no switch for it."""
-    try:
-        kept = os.dup(2)
-    except OSError:  # there is no standard error
-        yield
-        return
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
+    with _standard_error:
+        try:
+            kept = os.dup(2)
+        except OSError:  # there is no standard error
+            yield
+            return
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        try:
+            os.dup2(nowhere, 2)
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+            os.close(nowhere)
 
 
 def _interpreter_module() -> Any:
