@@ -126,8 +126,8 @@ class _PortableHash:
 
     def sums(self, grams: int, h: np.ndarray, i: int) -> int:
         """Of the residues, each greater by half than P: [1, tokens, columns]."""
-        h = self.constant(f"{i}/h", h)
-        products = self.node("MUL", self.unsqueeze(grams, f"{i}/column"), h, f"{i}/products")
+        grams, factors = self.unsqueeze(grams, f"{i}/column"), self.constant(f"{i}/h", h)
+        products = self.node("MUL", grams, factors, f"{i}/products")
         moved = self.node("ADD", products, self.half, f"{i}/products/moved")
         residues = self.node("FLOOR_MOD", moved, self.modulus, f"{i}/residues")
         n, tokens, _, size = self.graph.shape(residues)
@@ -148,7 +148,8 @@ class _PortableHash:
 
         TensorFlow Lite divides neither integers of 64 bits nor doubles, so this is a long division
         whose digits float32 estimates. They have a sign, and may be off by one: the next one then
-        makes up for it. The last one's error, below 2^-59, is less than what matters for float32.
+        makes up for it. The error, below 2^-59, and that the definition rounds twice, may show in
+        the last bit of one value in some 10^8.
         """
         radix = self.integer("radix", 2**_DIGIT)
         estimator = self.cast(divisor, f"{i}/divisor/float", np.float32)
