@@ -1,0 +1,166 @@
+"""Trains and scores the tasks of a folder of data sets; goes on where it was interrupted.
+
+python -m benchmarks.accuracy DATA -o RUNS [--tasks sst2,snips] [--presets uno,nano] [--seeds 0,1,2]
+                              [--dtypes f32,i8,i4] [--write docs/accuracy.md] [-- TRAINING OPTIONS]
+
+DATA has a folder for each task with train.tsv and dev.tsv. Each (task, preset, seed) is trained
+with `edgebert train` and the options of TASKS, then those behind `--`; exported for each dtype,
+int8 calibrated on train.tsv; and scored on dev by the artifact in the C runtime. RUNS keeps it all:
+what is there is not made again, so name another folder for other options. The table has the mean
+over seeds, and the least and the largest where there are several.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from edgebert.cli import main as edgebert
+from edgebert.cli.output import print_table, thousands
+from edgebert.evaluate import evaluate
+from edgebert.files import write_atomically
+
+BEGIN, END = "<!-- python -m benchmarks.accuracy -->\n", "<!-- end -->\n"
+
+
+class Task(NamedTuple):
+    """How a data set is scored and trained.
+
+    Attributes:
+        metrics: what to show, the first of them to choose epochs by.
+        options: of `edgebert train`. Small sets take more epochs: about 5,000 steps each.
+    """
+
+    metrics: tuple[str, ...]
+    options: tuple[str, ...] = ()
+
+
+TASKS = {
+    "sst2": Task(("accuracy",)),
+    "cola": Task(("matthews",), ("--epochs", "40")),
+    "mrpc": Task(("accuracy", "f1"), ("--epochs", "60")),
+    "rte": Task(("accuracy",), ("--epochs", "60")),
+    "stsb": Task(("pearson", "spearman"), ("--epochs", "60")),
+    "sick": Task(("accuracy",), ("--epochs", "60")),
+    "snips": Task(("accuracy",), ("--epochs", "40")),
+    "atis": Task(("accuracy",), ("--epochs", "60")),
+    "hwu64": Task(("accuracy",), ("--epochs", "80", "--lr", "4e-3", "--dropout", "0.05")),
+    "agnews": Task(("accuracy",), ("--epochs", "40")),
+    "sms_spam": Task(("accuracy", "f1"), ("--epochs", "40")),
+}
+
+
+class Run(NamedTuple):
+    """One training."""
+
+    task: str
+    preset: str
+    seed: int
+
+    @property
+    def stem(self) -> str:
+        """What its files begin with."""
+        return f"{self.task}-{self.preset}-seed{self.seed}"
+
+
+def score(
+    run: Run, data: Path, folder: Path, dtypes: Sequence[str], options: Sequence[str]
+) -> Iterator[dict[str, Any]]:
+    """Train, export and score, as far as that is not done; a document for each dtype."""
+    task, train, dev = TASKS[run.task], data / run.task / "train.tsv", data / run.task / "dev.tsv"
+    checkpoint = folder / f"{run.stem}.pt"
+    if not checkpoint.exists():
+        command = ["train", "--data", str(train), "--dev", str(dev), "-o", str(checkpoint)]
+        command += ["--preset", run.preset, "--seed", str(run.seed)]
+        _call([*command, "--metric", task.metrics[0], *task.options, *options])
+    for dtype in dtypes:
+        name = run.stem if dtype == "f32" else f"{run.stem}-{dtype}"
+        artifact, result = folder / f"{name}.ebm", folder / f"{name}.json"
+        if not result.exists():
+            command = ["export", str(checkpoint), "-o", str(folder), "--to", "ebm"]
+            _call([*command, "--dtype", dtype, "--calibrate", str(train)])
+            report = evaluate(artifact, dev)
+            write_atomically(
+                result, json.dumps({**run._asdict(), "dtype": dtype, **report}).encode()
+            )
+        yield json.loads(result.read_text())
+
+
+def _call(command: list[str]) -> None:
+    print("edgebert", *command, file=sys.stderr)
+    if status := edgebert(command):
+        raise SystemExit(status)
+
+
+def summarise(reports: Sequence[dict[str, Any]]) -> list[list[str]]:
+    """A row for each (task, preset, dtype): the mean over seeds of each metric, in points."""
+    groups: dict[tuple[str, str, str], list[dict[str, Any]]] = defaultdict(list)
+    for report in reports:
+        groups[report["task"], report["preset"], report["dtype"]].append(report)
+    rows = []
+    for (task, preset, dtype), group in groups.items():
+        for metric in TASKS[task].metrics:
+            values = [100 * report["metrics"][metric] for report in group]
+            spread = f"{min(values):.1f} to {max(values):.1f}" if len(values) > 1 else ""
+            size = thousands(round(np.mean([report["bytes"] for report in group])))
+            mean = f"{np.mean(values):.1f}"
+            rows.append([task, metric, preset, dtype, mean, spread, str(len(values)), size])
+    return rows
+
+
+COLUMNS = ("task", "metric", "preset", "dtype", "mean", "range", "seeds", "bytes")
+
+
+def write_into(page: Path, rows: Sequence[Sequence[str]]) -> None:
+    """Put the table between the two marks of a page of Markdown."""
+    before, _, rest = page.read_text("utf-8").partition(BEGIN)
+    _, mark, after = rest.partition(END)
+    if not mark:
+        raise SystemExit(f"{page} has no lines {BEGIN.strip()} and {END.strip()}")
+    lines = [COLUMNS, ["---"] * 4 + ["--:"] * 4, *rows]
+    table = "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    write_atomically(page, f"{before}{BEGIN}{table}{END}{after}".encode())
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Do what is left to do, and print the table."""
+    parser = argparse.ArgumentParser(description="Train and score tasks.")
+    parser.add_argument("data", type=Path, help="folder with a folder for each task")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="folder that keeps it all")
+    parser.add_argument("--tasks", default=",".join(TASKS), help="default: all")
+    parser.add_argument("--presets", default="uno")
+    parser.add_argument("--seeds", default="0,1,2")
+    parser.add_argument("--dtypes", default="f32,i8,i4")
+    parser.add_argument("--write", type=Path, help="a page whose table to replace")
+    given = [*(sys.argv[1:] if arguments is None else arguments), "--"]
+    end = given.index("--")
+    options, training = parser.parse_args(given[:end]), given[end + 1 : -1]
+    unknown = [task for task in options.tasks.split(",") if task not in TASKS]
+    if unknown:
+        parser.error(f"unknown task {unknown[0]!r}: choose of {', '.join(TASKS)}")
+    options.output.mkdir(parents=True, exist_ok=True)
+    runs = [
+        Run(task, preset, int(seed))
+        for seed in options.seeds.split(",")
+        for task in options.tasks.split(",")
+        for preset in options.presets.split(",")
+    ]
+    reports: list[dict[str, Any]] = []
+    for run in runs:
+        reports += score(run, options.data, options.output, options.dtypes.split(","), training)
+    reports.sort(key=lambda one: (list(TASKS).index(one["task"]), one["preset"], one["seed"]))
+    rows = summarise(reports)
+    print_table(COLUMNS, rows)
+    if options.write:
+        write_into(options.write, rows)
+
+
+if __name__ == "__main__":
+    main()
