@@ -1,9 +1,9 @@
-"""Draws what ``edgebert bench`` measured."""
+"""Draws what ``edgebert bench`` measured, and how pretraining went."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,6 @@ def need_matplotlib() -> None:
 def write_plot(document: Mapping[str, Any], path: Path) -> None:
     """Write an SVG: latency against tokens, and size against accuracy where that was measured."""
     need_matplotlib()
-    from matplotlib import rc_context
     from matplotlib.figure import Figure
 
     files = document["files"]
@@ -37,6 +36,29 @@ def write_plot(document: Mapping[str, Any], path: Path) -> None:
     _latency(axes[0], document)
     if scored:
         _accuracy(axes[1], files)
+    _write_svg(figure, path)
+
+
+def write_loss_plot(history: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """Write an SVG: the loss of pretraining and on held-out lines, against steps."""
+    need_matplotlib()
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6, 4.5), layout="constrained")
+    axes = figure.subplots()
+    steps = [evaluation["step"] for evaluation in history]
+    for key, label, style in (("loss", "training", "-o"), ("dev_loss", "held-out lines", ":o")):
+        axes.plot(steps, [evaluation[key] for evaluation in history], style, label=label)
+    axes.grid(True, alpha=0.3)
+    axes.set_xlabel("steps")
+    axes.set_ylabel("cross-entropy of hidden tokens, nats")
+    axes.legend(fontsize="x-small")
+    _write_svg(figure, path)
+
+
+def _write_svg(figure: Any, path: Path) -> None:
+    from matplotlib import rc_context
+
     image = io.BytesIO()
     # Text stays text, and the same figures give the same file.
     with rc_context({"svg.fonttype": "none", "svg.hashsalt": "edgebert"}):

@@ -18,12 +18,13 @@ import numpy as np
 from edgebert.config import ModelConfig
 from edgebert.errors import ModelError
 from edgebert.export.hash_table import LearnedTableError, check_table
-from edgebert.export.roles import WORD_EMBEDDINGS, state_shapes
+from edgebert.export.roles import WORD_EMBEDDINGS, encoder_shapes, state_shapes
 from edgebert.export.torch_pickle import StoredTensor
 from edgebert.export.torch_zip import TorchFile
 from edgebert.tokenizer import Tokenizer
 
 FORMAT_VERSION = 1  # value of "edgebert" in a model.pt
+ENCODER = "encoder"  # value of "kind" in one without a head
 
 # Buffers that some versions of Transformers save; their values follow from the config.
 _IGNORED = {"bert.embeddings.position_ids", "bert.embeddings.token_type_ids"}
@@ -48,7 +49,8 @@ class Checkpoint:
 
     Attributes:
         config: its shape, labels and hash.
-        state: float32 weights by Hugging Face name, exactly those of roles.state_shapes().
+        state: float32 weights by Hugging Face name, exactly those of roles.state_shapes(), or
+            encoder_shapes() of one without a head.
         tokenizer: the tokenizer section (docs/format.md).
         probe: None if the checkpoint has none.
     """
@@ -59,8 +61,12 @@ class Checkpoint:
     probe: Probe | None = None
 
 
-def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
+def read_checkpoint(path: str | os.PathLike[str], needs_head: bool = True) -> Checkpoint:
     """Read a ``model.pt`` or a folder of ``save_pretrained``.
+
+    Args:
+        path: file or folder.
+        needs_head: refuse what ``edgebert pretrain`` writes: an encoder without a head.
 
     Raises:
         ModelError: it is missing, damaged, foreign, of another architecture, or its word
@@ -72,7 +78,7 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
             from edgebert.export.hugging_face import read_folder
 
             return read_folder(path)
-        return _read_torch_file(path)
+        return _read_torch_file(path, needs_head)
     except LearnedTableError as error:
         first = "" if path.is_dir() else "save it as a folder, model.save_pretrained('DIR'), and "
         raise ModelError(
@@ -86,7 +92,7 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
         raise ModelError(f"{path}: cannot be read: {error.strerror}") from error
 
 
-def _read_torch_file(path: Path) -> Checkpoint:
+def _read_torch_file(path: Path, needs_head: bool) -> Checkpoint:
     with TorchFile(path) as file:
         content = _expect(file.content, dict, "content")
         version = content.get("edgebert")
@@ -98,6 +104,11 @@ def _read_torch_file(path: Path) -> Checkpoint:
         if version != FORMAT_VERSION:
             raise ModelError("made by a newer edgebert: update edgebert to read it")
         config = ModelConfig.from_dict(_expect(content.get("config"), dict, "config"))
+        has_head = content.get("kind") != ENCODER
+        if needs_head and not has_head:
+            raise ModelError(
+                "a pretrained encoder without a head: edgebert train --init starts from it"
+            )
         tensors = _expect(content.get("state_dict"), dict, "state_dict")
         for name, tensor in tensors.items():
             _expect(tensor, StoredTensor, name)
@@ -111,7 +122,7 @@ def _read_torch_file(path: Path) -> Checkpoint:
         return Checkpoint(
             config,
             checked_state(
-                config,
+                state_shapes(config) if has_head else encoder_shapes(config),
                 {name: tensor.shape for name, tensor in tensors.items()},
                 lambda name: file.array(tensors[name]),
             ),
@@ -121,12 +132,11 @@ def _read_torch_file(path: Path) -> Checkpoint:
 
 
 def checked_state(
-    config: ModelConfig,
+    expected: Mapping[str, tuple[int, ...]],
     shapes: Mapping[str, tuple[int, ...]],
     read: Callable[[str], np.ndarray],
 ) -> dict[str, np.ndarray]:
-    """The weights as float32, once their names and shapes are those of the config."""
-    expected = state_shapes(config)
+    """The weights as float32, once their names and shapes are those that a config expects."""
     missing = [name for name in expected if name not in shapes]
     unexpected = [
         name for name in shapes if name not in expected and name not in {*_IGNORED, WORD_EMBEDDINGS}

@@ -22,7 +22,7 @@ from edgebert.errors import MissingPackageError, ModelError
 from edgebert.export.checkpoint import Checkpoint, checked_state
 from edgebert.export.dtypes import from_bytes
 from edgebert.export.hash_table import LearnedTableError, check_table
-from edgebert.export.roles import WORD_EMBEDDINGS
+from edgebert.export.roles import WORD_EMBEDDINGS, state_shapes
 from edgebert.export.vocabulary import build_tokenizer, read_vocab_txt
 
 # Options of BertConfig that change what is computed: the values that a classifier has.
@@ -44,7 +44,9 @@ def read_folder(folder: Path) -> Checkpoint:
     if WORD_EMBEDDINGS in tensors:
         check_table(tensors[WORD_EMBEDDINGS], vocabulary, config.hash)
     state = checked_state(
-        config, {name: values.shape for name, values in tensors.items()}, tensors.__getitem__
+        state_shapes(config),
+        {name: values.shape for name, values in tensors.items()},
+        tensors.__getitem__,
     )
     return Checkpoint(config, state, _tokenizer(folder, extra, vocabulary))
 

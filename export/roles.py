@@ -99,3 +99,9 @@ def state_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
         for role, layer in all_roles(config)
         for source in role.sources
     }
+
+
+def encoder_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
+    """The same without the head: what pretraining learns."""
+    head = {source for role in HEAD_ROLES for source in role.sources}
+    return {name: shape for name, shape in state_shapes(config).items() if name not in head}

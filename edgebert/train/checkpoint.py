@@ -7,7 +7,7 @@ embedding table. :mod:`edgebert.export.checkpoint` reads it without torch.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,14 @@ from transformers import BertForSequenceClassification
 
 from edgebert.config import ModelConfig
 from edgebert.errors import EdgebertError
-from edgebert.export.checkpoint import FORMAT_VERSION, Checkpoint, Probe, read_checkpoint
-from edgebert.export.roles import state_shapes
+from edgebert.export.checkpoint import (
+    ENCODER,
+    FORMAT_VERSION,
+    Checkpoint,
+    Probe,
+    read_checkpoint,
+)
+from edgebert.export.roles import encoder_shapes, state_shapes
 from edgebert.files import replacing
 from edgebert.sequence import Text
 from edgebert.tokenizer import Tokenizer
@@ -64,21 +70,56 @@ def save(
         training: plain facts of how it was trained.
     """
     content = {
+        **_content(config, state, state_shapes(config), tokenizer, training),
+        "probe": {
+            "texts": [text if isinstance(text, str) else list(text) for text in probe_texts],
+            "logits": probe_logits.to("cpu", torch.float32).clone(),
+        },
+    }
+    save_atomically(content, path)
+
+
+def save_encoder(
+    path: Path,
+    config: ModelConfig,
+    state: Mapping[str, Tensor],
+    tokenizer: Tokenizer,
+    training: Mapping[str, Any],
+) -> None:
+    """Write a checkpoint without a head, to start others from; arguments as in :func:`save`."""
+    content = _content(config, state, encoder_shapes(config), tokenizer, training)
+    save_atomically({**content, "kind": ENCODER}, path)
+
+
+def _content(
+    config: ModelConfig,
+    state: Mapping[str, Tensor],
+    names: Iterable[str],
+    tokenizer: Tokenizer,
+    training: Mapping[str, Any],
+) -> dict[str, Any]:
+    return {
         "edgebert": FORMAT_VERSION,
         "config": config.to_dict(),
         "state_dict": {
             # clone: a view would take its whole storage into the file
             name: state[name].detach().to("cpu", torch.float32).clone()
-            for name in state_shapes(config)
+            for name in names
         },
         "tokenizer": torch.frombuffer(bytearray(tokenizer.blob), dtype=torch.uint8),
-        "probe": {
-            "texts": [text if isinstance(text, str) else list(text) for text in probe_texts],
-            "logits": probe_logits.to("cpu", torch.float32).clone(),
-        },
         "training": dict(training),
     }
-    save_atomically(content, path)
+
+
+def remembered(memory: Path, fingerprint: str) -> dict[str, Any] | None:
+    """What an interrupted run of the same job left; None if there is nothing of use."""
+    if not memory.exists():
+        return None
+    try:
+        content: dict[str, Any] = torch.load(memory, map_location="cpu", weights_only=True)
+    except Exception:  # torch raises many kinds for a damaged file; then we start over
+        return None
+    return content if content.get("fingerprint") == fingerprint else None
 
 
 def load_torch(

@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -23,7 +22,7 @@ from transformers import BertForSequenceClassification, get_linear_schedule_with
 from edgebert.errors import EdgebertError
 from edgebert.export.roles import WORD_EMBEDDINGS
 from edgebert.train.bert import Encoded, collate, predict
-from edgebert.train.checkpoint import save_atomically
+from edgebert.train.checkpoint import remembered, save_atomically
 
 BUCKET = 50  # batches that are sorted by length together
 
@@ -158,15 +157,15 @@ def finetune(
 
     epochs: list[Epoch] = []
     best_state: dict[str, Tensor] = {}
-    remembered = _remember(memory, fingerprint)
-    if remembered:
-        model.load_state_dict(remembered["model"], strict=False)  # without the table
-        objective.load_state_dict(remembered["objective"])
-        judged.load_state_dict(remembered["judged"], strict=False)
-        optimizer.load_state_dict(remembered["optimizer"])
-        schedule.load_state_dict(remembered["schedule"])
-        best_state = remembered["best_state"]
-        epochs = [Epoch(**epoch) for epoch in remembered["epochs"]]
+    saved = remembered(memory, fingerprint)
+    if saved:
+        model.load_state_dict(saved["model"], strict=False)  # without the table
+        objective.load_state_dict(saved["objective"])
+        judged.load_state_dict(saved["judged"], strict=False)
+        optimizer.load_state_dict(saved["optimizer"])
+        schedule.load_state_dict(saved["schedule"])
+        best_state = saved["best_state"]
+        epochs = [Epoch(**epoch) for epoch in saved["epochs"]]
         for epoch in epochs:
             report(epoch)
 
@@ -229,17 +228,6 @@ def _weights(model: BertForSequenceClassification) -> dict[str, Tensor]:
     """The state dict without the table, which follows from the vocabulary."""
     state: dict[str, Tensor] = model.state_dict()
     return {name: values for name, values in state.items() if name != WORD_EMBEDDINGS}
-
-
-def _remember(memory: Path, fingerprint: str) -> dict[str, Any] | None:
-    """What an interrupted run of the same command left; None if there is nothing of use."""
-    if not memory.exists():
-        return None
-    try:
-        content = torch.load(memory, weights_only=True)
-    except Exception:  # torch raises many kinds for a damaged file; then we start over
-        return None
-    return content if content.get("fingerprint") == fingerprint else None
 
 
 def _finished(epochs: list[Epoch], recipe: Recipe) -> bool:

@@ -49,7 +49,7 @@ def _weights(path: Path) -> dict[str, np.ndarray]:
     if not path.exists():
         raise ModelError(f"{path} does not exist")
     if path.is_file() and path.suffix == ".pt":
-        return read_checkpoint(path).state
+        return read_checkpoint(path, needs_head=False).state
     try:
         if path.suffix == ".npz":
             with np.load(path, allow_pickle=False) as file:
