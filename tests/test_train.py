@@ -402,5 +402,9 @@ def test_the_loop_of_ones_own_in_the_documentation_ends_in_an_export(
     exec(code, {})
     assert main(["export", "my-model", "-o", "out", "--json"]) == 0
     artifacts = json.loads(capsys.readouterr().out)
-    assert [Path(a["path"]).name for a in artifacts] == ["my-model.onnx", "my-model.ebm"]
+    assert [Path(a["path"]).name for a in artifacts] == [
+        "my-model.onnx",
+        "my-model.tflite",
+        "my-model.ebm",
+    ]
     assert all(a["difference"] < 1e-5 for a in artifacts)

@@ -11,7 +11,18 @@ from collections.abc import Sequence
 from edgebert.errors import EdgebertError, UsageError
 from edgebert.version import __version__
 
-COMMANDS = ("export", "infer", "eval", "bench", "inspect", "train", "pretrain", "firmware", "flash")
+COMMANDS = (
+    "export",
+    "infer",
+    "eval",
+    "bench",
+    "inspect",
+    "train",
+    "distill",
+    "pretrain",
+    "firmware",
+    "flash",
+)
 
 
 def build_parser() -> argparse.ArgumentParser:

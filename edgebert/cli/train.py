@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,10 @@ from edgebert.presets import PRESETS
 
 if TYPE_CHECKING:
     from edgebert.train.finetune import Epoch
+    from edgebert.train.run import Job
+
+    Report = Callable[[Epoch], None]
+    Say = Callable[[str], None]
 
 EXAMPLES = """examples:
   edgebert train --preset uno --data train.tsv --dev dev.tsv -o model.pt
@@ -38,6 +43,11 @@ def add_parser(subparsers: Any) -> None:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    add_options(parser)
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add what :func:`run_job` reads."""
     add = parser.add_argument
     add("--preset", choices=PRESETS, default="uno", help="size of the model (default: uno)")
     add("--data", metavar="TSV", type=Path, required=True, help="texts to train on")
@@ -89,11 +99,27 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
+
+    def start(job: Job, report: Report, say: Say) -> dict[str, Any]:
+        from edgebert.train.run import train
+
+        return train(job, report, say)
+
+    return run_job(args, start)
+
+
+def run_job(args: argparse.Namespace, start: Callable[[Job, Report, Say], dict[str, Any]]) -> int:
+    """Do what :func:`add_options` asks for, and print how it goes.
+
+    Args:
+        args: the options.
+        start: does a job, and returns the facts as one document.
+    """
     try:
         import torch
 
         from edgebert.train.finetune import Recipe
-        from edgebert.train.run import Job, train
+        from edgebert.train.run import Job
     except ImportError as error:
         raise MissingPackageError(
             f"training needs the package {error.name}: pip install 'edgebert[train]'"
@@ -116,7 +142,7 @@ def run(args: argparse.Namespace) -> int:
         resume=not args.no_resume,
     )
     log = sys.stderr if args.json else sys.stdout
-    document = train(
+    document = start(
         job,
         lambda epoch: print(_line(epoch, recipe.epochs), file=log, flush=True),
         lambda line: print(line, file=log, flush=True),

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
+from tqdm.auto import tqdm
 from transformers import BertConfig, BertForSequenceClassification
 
 from edgebert.config import BERT_FIELDS, HashParams, ModelConfig
@@ -45,9 +46,13 @@ class Vocabulary:
             for data, ends, types in ((d, e, torch.from_numpy(t).long()) for d, e, t in rows)
         ]
 
+    def tokens(self) -> list[bytes]:
+        """All tokens so far, in the order of their numbers."""
+        return list(self._ids)
+
     def table(self, params: HashParams) -> torch.nn.Embedding:
         """The hash of every token so far, frozen: float32 [len(self), params.dimension]."""
-        vectors = HashEmbedding(params)(list(self._ids))
+        vectors = HashEmbedding(params)(self.tokens())
         return torch.nn.Embedding.from_pretrained(torch.from_numpy(vectors), freeze=True)
 
 
@@ -96,13 +101,26 @@ def collate(batch: Sequence[Encoded], pad: int) -> dict[str, Tensor]:
 
 @torch.no_grad()
 def predict(
-    model: BertForSequenceClassification, inputs: Sequence[Encoded], pad: int, batch_size: int = 64
+    model: BertForSequenceClassification,
+    inputs: Sequence[Encoded],
+    pad: int,
+    batch_size: int = 64,
+    progress: str | None = None,
 ) -> Tensor:
-    """Logits in evaluation mode, float32 [len(inputs), num_labels]."""
+    """Logits in evaluation mode, float32 [len(inputs), num_labels].
+
+    Args:
+        model: to ask.
+        inputs: of any lengths.
+        pad: token id for padding.
+        batch_size: inputs at a time.
+        progress: title of a progress bar; None: without one.
+    """
     model.eval()
     logits = torch.empty(len(inputs), model.config.num_labels)
     order = sorted(range(len(inputs)), key=lambda i: len(inputs[i]))
-    for start in range(0, len(order), batch_size):
+    starts = range(0, len(order), batch_size)
+    for start in tqdm(starts, progress, leave=False, disable=None if progress else True):
         rows = order[start : start + batch_size]
         batch = {
             name: values.to(model.device)

@@ -227,7 +227,7 @@ def _move_towards(
 def _weights(model: BertForSequenceClassification) -> dict[str, Tensor]:
     """The state dict without the table, which follows from the vocabulary."""
     state: dict[str, Tensor] = model.state_dict()
-    return {name: values for name, values in state.items() if name != WORD_EMBEDDINGS}
+    return {name: values for name, values in state.items() if not name.endswith(WORD_EMBEDDINGS)}
 
 
 def _finished(epochs: list[Epoch], recipe: Recipe) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -29,15 +30,22 @@ def load_encoder(model: BertForSequenceClassification, path: Path) -> tuple[list
     Raises:
         ModelError: the file cannot be read, or no weight of its encoder fits.
     """
-    source = _weights(path)
-    target = model.state_dict()
-    target.pop(WORD_EMBEDDINGS)
-    taken = [name for name in target if name in source and source[name].shape == target[name].shape]
+    taken, fresh = take_weights(model, _weights(path))
     if not any(".encoder.layer." in name for name in taken):
         raise ModelError(
             f"{path}: no weight of its encoder has the shape of this preset's: choose the --preset "
             "of its size"
         )
+    return taken, fresh
+
+
+def take_weights(
+    model: BertForSequenceClassification, source: Mapping[str, np.ndarray]
+) -> tuple[list[str], list[str]]:
+    """:func:`load_encoder` from weights by name, which may have none that fits."""
+    target = model.state_dict()
+    target.pop(WORD_EMBEDDINGS)
+    taken = [name for name in target if name in source and source[name].shape == target[name].shape]
     with torch.no_grad():
         for name in taken:
             target[name].copy_(torch.from_numpy(source[name].astype(np.float32)))

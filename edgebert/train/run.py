@@ -241,11 +241,16 @@ def fingerprint_of(job: Job, task: Task, more: object = None, files: Sequence[Pa
     """
     digest = hashlib.sha256()
     for path in [job.train, job.dev, *([job.init] if job.init else []), *files]:
-        inside = sorted(p for p in path.iterdir() if p.is_file()) if path.is_dir() else [path]
-        for file in inside:
-            with file.open("rb") as stream:
-                digest.update(hashlib.file_digest(stream, "sha256").digest())
+        digest.update(file_digest(path).encode())
     digest.update(job.tokenizer.blob)
     facts = (task.config, job.recipe, job.metric, more, __version__, torch.__version__)
     digest.update(repr(facts).encode())
+    return digest.hexdigest()
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file, or of all files in a folder, as hexadecimal digits."""
+    digest = hashlib.sha256()
+    for file in sorted(p for p in path.iterdir() if p.is_file()) if path.is_dir() else [path]:
+        digest.update(hashlib.sha256(file.read_bytes()).digest())
     return digest.hexdigest()

@@ -1,0 +1,92 @@
+"""More texts for a teacher to label: variants of the data, and lines of plain text.
+
+Words are dropped, or replaced by words of like vector in the teacher's table, as in TinyBERT (Jiao
+et al., 2020); a teacher without such a table leaves words that are drawn from the data.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from edgebert.errors import DataError
+from edgebert.sequence import Text
+from edgebert.train.text_stream import find_files, read_lines
+
+if TYPE_CHECKING:
+    from edgebert.train.teacher import Teacher
+
+DROPPED = 0.1  # share of the words of a variant that are left out
+REPLACED = 0.2  # share that are replaced
+NUM_ALIKE = 10  # words that may replace one
+_ROWS = 1024  # of the words' similarities, at a time
+
+
+def variants(texts: Sequence[Text], copies: int, teacher: Teacher, seed: int) -> list[Text]:
+    """``copies`` variants of each text; a variant may equal its text where that is short."""
+    if not copies:
+        return []
+    rng = random.Random(seed)
+    sides = [side for text in texts for side in ([text] if isinstance(text, str) else text)]
+    words = [word for side in sides for word in side.split()]
+    alike = _alike(teacher, sorted(set(words)))
+
+    def vary(text: str) -> str:
+        result = []
+        for word in text.split():
+            chance = rng.random()
+            if chance < DROPPED:
+                continue
+            replace = chance < DROPPED + REPLACED
+            result.append(rng.choice(alike.get(word) or words) if replace else word)
+        return " ".join(result) or text
+
+    return [
+        vary(text) if isinstance(text, str) else (vary(text[0]), vary(text[1]))
+        for _ in range(copies)
+        for text in texts
+    ]
+
+
+def _alike(teacher: Teacher, words: Sequence[str]) -> dict[str, list[str]]:
+    """For words that the teacher has a vector of: others, by cosine."""
+    known, vectors = teacher.word_vectors([word for word in words if word.isalpha()])
+    vectors = torch.nn.functional.normalize(vectors.float(), dim=1)
+    count = min(NUM_ALIKE, len(known) - 1)
+    if count < 1:
+        return {}
+    result = {}
+    for start in range(0, len(known), _ROWS):
+        nearest = (vectors[start : start + _ROWS] @ vectors.T).topk(count + 1).indices.tolist()
+        for i, row in enumerate(nearest, start):
+            result[known[i]] = [known[j] for j in row if j != i][:count]
+    return result
+
+
+def sample_lines(path: Path, count: int, seed: int) -> list[str]:
+    """At most ``count`` lines of plain text, drawn evenly in one pass, in their order.
+
+    Args:
+        path: a file of :func:`edgebert.train.text_stream.find_files`, or a folder of them. It may
+            be larger than memory.
+        count: how many.
+        seed: of the drawing.
+
+    Raises:
+        DataError: it cannot be read, or holds no text.
+    """
+    rng = random.Random(seed)
+    kept: list[tuple[int, str]] = []
+    lines = (line.strip() for file in find_files([path]) for line in read_lines(file))
+    for number, line in enumerate(line for line in lines if line):
+        if number < count:
+            kept.append((number, line))
+        elif (slot := rng.randrange(number + 1)) < count:
+            kept[slot] = (number, line)
+    if not kept:
+        raise DataError(f"{path}: holds no text")
+    return [line for _, line in sorted(kept)]
