@@ -11,11 +11,11 @@ PYTEST ?= -n auto
 
 SOURCES := pyproject.toml setup.py edgebert/_build.py csrc/CFLAGS $(wildcard csrc/*.[ch] csrc/*/*.[ch])
 
-.PHONY: help demo test test-c fuzz lint format bench wheel arduino clean
+.PHONY: help demo test test-c test-tflite environments fuzz lint format bench wheel arduino clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
 demo: $(BIN)/.demo ## export the trained UNO model and let all engines answer
 	tools/demo.sh $(BIN)/edgebert
@@ -25,6 +25,13 @@ test: $(BIN)/.test test-c ## C tests under sanitizers, then all Python tests
 
 test-c: ## only the C tests and a little fuzzing, under AddressSanitizer and UBSan
 	$(MAKE) -C tests/c -j$$(nproc) -O --no-print-directory
+
+test-tflite: $(BIN)/.test environments ## only the tests of .tflite files, in every runtime
+	$(BIN)/python -m pytest $(PYTEST) tests/test_tflite_*.py tests/test_custom_op.py \
+	    tests/test_oldest_packages.py
+
+environments: ## make those of build/ in which tests run the oldest packages and TFLite Micro
+	@PYTHON=$(PYTHON) tools/make_environments.sh
 
 fuzz: ## fuzz the C library until stopped
 	$(MAKE) -C tests/c fuzz

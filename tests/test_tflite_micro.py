@@ -1,0 +1,116 @@
+"""Files of --micro in TensorFlow Lite Micro itself: the C library's numbers, in a small arena."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+
+from edgebert.engines import Engine, open_engine
+from edgebert.engines.batches import padded_inputs
+from edgebert.export import write_model
+from edgebert.export.activations import observe
+from edgebert.export.calibrate import Texts
+from edgebert.export.checkpoint import read_checkpoint
+from edgebert.export.recipe import Recipe
+from edgebert.export.spec import ModelSpec
+from edgebert.hash import HashEmbedding
+from edgebert.sequence import Sequences, Text, from_texts
+from edgebert.tsv import read_tsv
+from tests import tflite_micro_runner
+from tests.conftest import REPO
+from tests.environments import interpreter
+from tests.models import SMALL
+from tests.test_onnx_writer import SHAPES, unit_gain_spec
+
+pytest.importorskip("tflite", reason="needs edgebert[export]")
+
+F32, I8 = Recipe(variant="micro"), Recipe("i8", "micro")
+UNO = REPO / "models" / "uno-sst2.pt"
+TEXTS: list[Text] = ["", "one", ("a pair", "of two texts"), "a longer text, of many words", "日本"]
+
+
+class Outcome(NamedTuple):
+    """What TensorFlow Lite Micro said.
+
+    Attributes:
+        logits: float32 [texts, num_labels].
+        pooled: float32 [texts, hidden_size].
+        arena: bytes that were used of it.
+    """
+
+    logits: np.ndarray
+    pooled: np.ndarray
+    arena: int
+
+
+def run(
+    spec: ModelSpec, recipe: Recipe, sequences: Sequences, tokens: int, folder: Path
+) -> Outcome:
+    """Run the sequences in a file for so many tokens."""
+    python = interpreter("micro")
+    model, inputs, outputs = (folder / name for name in ("m.tflite", "in.npz", "out.npz"))
+    write_model(spec, model, replace(recipe, tokens=(tokens,)))
+    np.savez(inputs, **padded_inputs(sequences, HashEmbedding(spec.config.hash), tokens))
+    outcome = subprocess.run(
+        [python, tflite_micro_runner.__file__, model, inputs, outputs],
+        capture_output=True,
+        text=True,
+    )
+    assert outcome.returncode == 0, outcome.stderr
+    arena = re.search(r"Arena allocation total (\d+) bytes", outcome.stderr)
+    assert arena is not None, outcome.stderr
+    with np.load(outputs) as arrays:
+        return Outcome(arrays["logits"], arrays["pooled"], int(arena[1]))
+
+
+def native(spec: ModelSpec, folder: Path) -> Engine:
+    write_model(spec, folder / "native.ebm")
+    return open_engine(folder / "native.ebm")
+
+
+@pytest.mark.parametrize("name", [*SHAPES, "small"])
+def test_every_shape_gives_what_the_c_library_gives(name: str, tmp_path: Path) -> None:
+    spec = unit_gain_spec({**SHAPES, "small": SMALL}[name])
+    engine = native(spec, tmp_path)
+    sequences = from_texts(engine.tokenizer, TEXTS, 20, spec.config.type_vocab_size)
+    logits, pooled = engine.run(sequences)
+    for tokens in (max(map(len, sequences.ends)), 20):  # without padding for the longest, and with
+        found = run(spec, F32, sequences, tokens, tmp_path)
+        np.testing.assert_allclose(found.logits, logits, atol=2e-5)
+        np.testing.assert_allclose(found.pooled, pooled, atol=2e-5)
+    spec = replace(spec, activations=observe(spec, TEXTS))
+    integers = run(spec, I8, sequences, 20, tmp_path)
+    assert np.sqrt(np.mean((integers.pooled - pooled) ** 2)) < 0.15 * pooled.std()
+    assert integers.arena < found.arena
+
+
+def check_uno(data: Path, folder: Path) -> None:
+    spec = ModelSpec.from_checkpoint(read_checkpoint(UNO))
+    spec = replace(spec, activations=observe(spec, Texts.read(None).calibration))
+    dataset, engine = read_tsv(data), native(spec, folder)
+    sequences = from_texts(engine.tokenizer, dataset.texts, 64)
+    labels = [spec.config.labels.index(label) for label in dataset.labels]
+    exact = engine.run(sequences)[0]
+
+    def accuracy(logits: np.ndarray) -> float:
+        return float((logits.argmax(axis=1) == labels).mean())
+
+    floats, integers = (run(spec, recipe, sequences, 64, folder) for recipe in (F32, I8))
+    assert np.abs(floats.logits - exact).max() < 2e-5
+    assert accuracy(integers.logits) >= accuracy(exact) - 0.005
+    assert np.sqrt(np.mean((integers.logits - exact) ** 2)) < 0.08
+    assert floats.arena < 550_000 and integers.arena < 120_000
+
+
+def test_uno_on_a_sample_of_sst2(tmp_path: Path) -> None:
+    check_uno(REPO / "tests" / "data" / "sst2_dev_head.tsv", tmp_path)
+
+
+def test_uno_on_all_of_sst2_dev(tmp_path: Path, shared_data: Path) -> None:
+    check_uno(shared_data / "sst2" / "dev.tsv", tmp_path)
