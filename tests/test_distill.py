@@ -29,6 +29,7 @@ from transformers import (  # noqa: E402
 
 from edgebert.export.vocabulary import build_tokenizer  # noqa: E402
 from edgebert.train import augment, bert, distil_loss, finetune  # noqa: E402
+from edgebert.train.checkpoint import load_torch  # noqa: E402
 from edgebert.train.distil_loss import Weights  # noqa: E402
 from edgebert.train.distill import Lesson, distill  # noqa: E402
 from edgebert.train.run import Job, train  # noqa: E402
@@ -145,7 +146,7 @@ def test_a_student_of_numbers_learns_them_from_the_teacher(tmp_path: Path) -> No
     student = replace(options, output=tmp_path / "student.pt")
     document = distill(student, Lesson(options.output, Weights(hard=0.0), augment=1))
     assert document["dev"]["pearson"] > 0.9
-    answers = bert.logits(*test_train.load_torch(student.output), ["a red car", "a blue car"])
+    answers = bert.logits(*load_torch(student.output), ["a red car", "a blue car"])
     assert answers[:, 0] == pytest.approx([1300.5, 700], abs=200)
 
 
@@ -405,7 +406,7 @@ def test_variants_drop_words_and_replace_them_by_like_ones(folder: Path) -> None
     assert varied != augment.variants(texts, 3, opened, seed=2)
     changed = [a != b for a, b in zip(texts * 3, varied, strict=True)]
     assert 100 < sum(changed) < 250
-    assert all(text and set(text.split()) <= set(WORDS) for text in varied)
+    assert all(text and set(str(text).split()) <= set(WORDS) for text in varied)
     pairs = augment.variants([("a red car", "a dog")] * 20, 1, opened, seed=1)
     assert {len(pair) for pair in pairs} == {2}
 
