@@ -16,7 +16,7 @@ import numpy as np
 
 from edgebert.config import ModelConfig
 from edgebert.engines import Engine, open_engine
-from edgebert.errors import DataError
+from edgebert.errors import DataError, ModelError
 from edgebert.sequence import Text, windows
 
 DEFAULT_MODEL = Path(__file__).parent / "data" / "uno-sst2.ebm"
@@ -141,9 +141,14 @@ class Model:
         return np.array(rows, np.float32).reshape(len(texts), self.config.num_labels)
 
     def _result(self, logits: np.ndarray, num_dropped: int) -> Result:
-        if self.config.task == "regression":
-            return Result(self.labels[0], float(logits[0]), {}, logits, num_dropped)
         values = logits.tolist()  # a few numbers: NumPy's calls would take ten times as long
+        if not math.isfinite(sum(values)):
+            raise ModelError(
+                f"the engine {self.engine} gives {values}: upgrade its package, or export the "
+                "model again, which compares it with PyTorch"
+            )
+        if self.config.task == "regression":
+            return Result(self.labels[0], values[0], {}, logits, num_dropped)
         highest = max(values)
         powers = [math.exp(value - highest) for value in values]
         total = sum(powers)

@@ -174,3 +174,17 @@ def test_threads_give_the_answers_of_one(tmp_path: Path) -> None:
     np.testing.assert_array_equal(many.logits(texts), one.logits(texts))
     np.testing.assert_array_equal(many.encode(texts), one.encode(texts))
     assert many.infer([]) == []
+
+
+@pytest.mark.parametrize("broken", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("task", ["classification", "regression"])
+def test_an_engine_that_gives_no_numbers_is_an_error(
+    tmp_path: Path, broken: float, task: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    labels = SMALL.labels if task == "classification" else ("score",)
+    write_ebm(random_spec(replace(SMALL, task=task, labels=labels)), tmp_path / "m.ebm")
+    model = edgebert.load(tmp_path / "m.ebm")
+    logits = np.full((1, len(labels)), broken, np.float32)
+    monkeypatch.setattr(model._engine, "run_texts", lambda texts: (logits, logits, [0]))
+    with pytest.raises(edgebert.ModelError, match="engine native gives .*upgrade"):
+        model.infer("a text")
