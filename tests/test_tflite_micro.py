@@ -6,7 +6,7 @@ import re
 import subprocess
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -56,7 +56,8 @@ def run(
     python = interpreter("micro")
     model, inputs, outputs = (folder / name for name in ("m.tflite", "in.npz", "out.npz"))
     write_model(spec, model, replace(recipe, tokens=(tokens,)))
-    np.savez(inputs, **padded_inputs(sequences, HashEmbedding(spec.config.hash), tokens))
+    feeds: dict[str, Any] = padded_inputs(sequences, HashEmbedding(spec.config.hash), tokens)
+    np.savez(inputs, **feeds)
     outcome = subprocess.run(
         [python, tflite_micro_runner.__file__, model, inputs, outputs],
         capture_output=True,
