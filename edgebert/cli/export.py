@@ -79,16 +79,14 @@ def add_parser(subparsers: Any) -> None:
             dest="variants",
             action="append_const",
             const=name,
-            help=f"write graphs ({_formats_of(name)}) that {what}",
+            help=f"write graphs ({' or '.join(_formats_of(name))}) that {what}",
         )
     parser.add_argument("--json", action="store_true", help="print one JSON document")
 
 
-def _formats_of(what: str) -> str:
+def _formats_of(what: str) -> list[str]:
     """The formats that have a dtype or a variant."""
-    return " or ".join(
-        name for name, row in WRITERS.items() if what in (*row.dtypes, *row.variants)
-    )
+    return [name for name, row in WRITERS.items() if what in (*row.dtypes, *row.variants)]
 
 
 @dataclass(frozen=True)
@@ -148,12 +146,15 @@ def _wanted(
         if dtype in WRITERS[suffix].dtypes and variant in ("", *WRITERS[suffix].variants)
     ]
     named = " and ".join(formats)
+    options = [f"--{variant}" for variant in variants if variant]
+    for what, option in zip([*dtypes, *filter(None, variants)], [*dtypes, *options], strict=True):
+        if not any(suffix in _formats_of(what) for suffix in formats):
+            raise UsageError(
+                f"{named} cannot be {option}: --to {' or '.join(_formats_of(what))} can"
+            )
     for dtype in dtypes:
         if not any(recipe.dtype == dtype for _, recipe in wanted):
-            raise UsageError(f"{named} cannot be {dtype}: --to {_formats_of(dtype)} can")
-    for variant in variants:
-        if not any(recipe.variant == variant for _, recipe in wanted):
-            raise UsageError(f"{named} cannot be --{variant}: --to {_formats_of(variant)} can")
+            raise UsageError(f"{named} cannot be both {dtype} and {' or '.join(options)}")
     return wanted
 
 

@@ -1,0 +1,124 @@
+"""edgebert export: each format, dtype and variant gives a file that runs, or one clear line."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import edgebert
+import edgebert.ort
+from edgebert.cli import main
+from edgebert.config import HashParams, ModelConfig
+from edgebert.export import DTYPES, WRITERS, write_model
+from edgebert.export.checkpoint import Checkpoint, Probe
+from edgebert.export.recipe import VARIANTS
+from edgebert.export.roles import all_roles
+from edgebert.export.spec import ModelSpec
+from edgebert.sequence import Text
+from tests.models import SMALL, SMALL_I8, random_spec
+
+for package in ("onnx", "onnxruntime", "tflite"):
+    pytest.importorskip(package, reason="needs edgebert[export,onnx,tflite]")
+
+PROBE = ("a film", "one two three")
+TEXTS: list[Text] = ["", "é" * 90, "plot\0", "word " * 50]
+EVERY = list(itertools.product(WRITERS, DTYPES, ("", *VARIANTS)))
+
+MODELS = {
+    "three heads": SMALL,
+    "regression": replace(
+        SMALL_I8, task="regression", labels=("x",), num_hidden_layers=1, type_vocab_size=1
+    ),
+    "murmur3": replace(SMALL_I8, hash=HashParams("murmur3", 64, 4, boundary_marks=True)),
+    "least": ModelConfig(2, 1, 1, 1, 2, 1, labels=("only",), hash=HashParams(dimension=2)),
+    "zeros": SMALL_I8,
+}
+
+
+def spec_of(name: str) -> ModelSpec:
+    spec = random_spec(MODELS[name])
+    if name == "zeros":
+        weights = (replace(w, values=np.zeros_like(w.values)) for w in spec.weights)
+        spec = replace(spec, weights=tuple(weights))
+    return spec
+
+
+def checkpoint(spec: ModelSpec, probe: Probe) -> Checkpoint:
+    state = {
+        source.format(layer=layer): part
+        for role, layer in all_roles(spec.config)
+        for source, part in zip(
+            role.sources, np.split(spec.weight(role.name, layer), len(role.sources)), strict=True
+        )
+    }
+    return Checkpoint(spec.config, state, spec.tokenizer, probe)
+
+
+def expected_error(name: str, suffix: str, dtype: str, variant: str) -> str:
+    """Part of the line that says why there is no such file; empty if there is."""
+    row = WRITERS[suffix]
+    if dtype not in row.dtypes or variant not in ("", *row.variants):
+        return f"{suffix} cannot be "
+    if (dtype, variant) == ("f16", "micro"):
+        return "--micro has no f16"
+    if (name, variant) == ("murmur3", "portable"):
+        return "hash family poly, not murmur3"
+    if suffix == "ebm" and dtype != "f32" and name in ("three heads", "least"):
+        return "train another shape"
+    if (name, suffix, dtype) == ("zeros", "tflite", "i8"):
+        return "too small for int8"
+    return ""
+
+
+@pytest.mark.filterwarnings("ignore::edgebert.model.TruncationWarning")
+@pytest.mark.parametrize("name", MODELS)
+def test_every_combination_runs_or_says_why_not(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Runs: float within the command's own tolerance of the native runtime, integers near it."""
+    spec = spec_of(name)
+    write_model(spec, tmp_path / "native.ebm")
+    native = edgebert.load(tmp_path / "native.ebm")
+    saved = checkpoint(spec, Probe(PROBE, native.logits(list(PROBE))))
+    monkeypatch.setattr("edgebert.export.checkpoint.read_checkpoint", lambda path: saved)
+    expected = native.logits(TEXTS)
+    for suffix, dtype, variant in EVERY:
+        if variant == "custom-op" and not Path(edgebert.ort.library_path()).is_file():
+            continue
+        combination = f"{name}: {suffix} {dtype} {variant}"
+        folder = tmp_path / f"{suffix}-{dtype}-{variant}"
+        arguments = ["export", "x.pt", "-o", str(folder), "--to", suffix, "--dtype", dtype]
+        status = main([*arguments, *([f"--{variant}"] if variant else [])])
+        errors = capsys.readouterr().err
+        why = expected_error(name, suffix, dtype, variant)
+        files = list(folder.iterdir()) if folder.exists() else []
+        assert bool(status) == bool(why), f"{combination}: {errors}"
+        if why:
+            assert why in errors and len(errors.splitlines()) == 1, combination
+            assert not files, combination
+        else:
+            assert len(files) == 1 and not errors, f"{combination}: {errors}"
+            difference = np.abs(edgebert.load(files[0]).logits(TEXTS) - expected)
+            tolerance = {"f32": 1e-4, "f16": 0.02, "i8": 1, "i4": 4}[dtype]
+            assert (difference <= tolerance).all(), f"{combination}: {difference.max()}"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("--to onnx --dtype f16", "onnx cannot be f16: --to tflite can"),
+        ("--to onnx --micro", "onnx cannot be --micro: --to tflite can"),
+        ("--to ebm --portable", "ebm cannot be --portable: --to onnx or tflite can"),
+        ("--to onnx,ebm --dtype i4 --micro", "onnx and ebm cannot be --micro: --to tflite can"),
+        ("--dtype f32,i4 --micro", "onnx and tflite and ebm cannot be both i4 and --micro"),
+    ],
+)
+def test_what_no_format_can_be_is_said_before_anything_is_read(
+    options: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["export", "missing.pt", *options.split()]) == 2
+    assert capsys.readouterr().err == f"edgebert: {message}\n"
