@@ -25,6 +25,8 @@ from transformers import (  # noqa: E402
     BertForSequenceClassification,
     BertModel,
     BertTokenizerFast,
+    DistilBertConfig,
+    DistilBertForSequenceClassification,
 )
 
 from edgebert.export.vocabulary import build_tokenizer  # noqa: E402
@@ -42,6 +44,7 @@ WORDS = ["the", "a", "one", "red", "green", "blue", "yellow", "house", "car", "d
 PIECES = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS]
 WORDPIECE = Tokenizer(build_tokenizer("wordpiece", PIECES))
 HOT = {"red", "yellow"}
+LABELS = {0: "cold", 1: "warm"}
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -60,8 +63,7 @@ def bert_config(**changes: Any) -> BertConfig:
         "num_attention_heads": 2,
         "intermediate_size": 24,
         "max_position_embeddings": 32,
-        "id2label": {0: "cold", 1: "warm"},
-        "label2id": {"cold": 0, "warm": 1},
+        "id2label": LABELS,
     }
     return BertConfig(**{**values, **changes})
 
@@ -148,6 +150,30 @@ def test_a_student_of_numbers_learns_them_from_the_teacher(tmp_path: Path) -> No
     assert document["dev"]["pearson"] > 0.9
     answers = bert.logits(*load_torch(student.output), ["a red car", "a blue car"])
     assert answers[:, 0] == pytest.approx([1300.5, 700], abs=200)
+
+
+def test_a_student_of_pairs_has_the_teachers_tokens(tmp_path: Path) -> None:
+    rows = [f"{row.split(chr(9))[0]}\tthe {row}" for row in color_rows(80, 0)]
+    pairs = test_train.write(tmp_path / "pairs.tsv", "text\ttext_b\tlabel", rows)
+    other = save(BertForSequenceClassification(bert_config()), tmp_path / "bert")
+    said: list[str] = []
+    options = job(tmp_path, train=pairs, dev=pairs, recipe=replace(RECIPE, epochs=1))
+    distill(options, Lesson(other, Weights(relations=1.0), augment=1), say=said.append)
+    (tmp_path / "more.txt").write_text("a dog")
+    with pytest.raises(DataError, match="single texts cannot join pairs"):
+        distill(options, Lesson(other, unlabelled=tmp_path / "more.txt"))
+
+
+def test_a_teacher_of_another_architecture(tmp_path: Path) -> None:
+    """It has no token types, and other names for queries, keys and values."""
+    config = DistilBertConfig(
+        vocab_size=len(PIECES), dim=24, n_layers=2, n_heads=2, hidden_dim=24, id2label=LABELS
+    )
+    other = save(DistilBertForSequenceClassification(config), tmp_path / "distilbert")
+    lesson = Lesson(other, Weights(hidden=1.0, relations=1.0))
+    epochs: list[finetune.Epoch] = []
+    distill(job(tmp_path), lesson, epochs.append)
+    assert epochs[-1].loss < epochs[0].loss
 
 
 @pytest.mark.parametrize("part", ["hidden", "relations"])
@@ -388,6 +414,19 @@ def test_a_bad_folder_is_one_line(
     assert error.count("\n") == 1
     with pytest.raises(ModelError, match=message):
         distill(options, Lesson(bad))
+
+
+def test_what_would_fail_later_fails_before_the_teacher_is_asked(
+    tmp_path: Path, folder: Path, teacher: Path
+) -> None:
+    with pytest.raises(DataError, match="create it first"):
+        distill(job(tmp_path), Lesson(folder, logits=tmp_path / "none" / "answers"))
+    with pytest.raises(DataError, match="is the teacher"):
+        distill(job(tmp_path, output=teacher), Lesson(teacher))
+    model = BertForSequenceClassification(bert_config())
+    model.classifier.bias.data[0] = torch.nan
+    with pytest.raises(ModelError, match="not finite"):
+        distill(job(tmp_path), Lesson(save(model, tmp_path / "nan")))
 
 
 def test_layers_need_the_teachers_tokens(tmp_path: Path, folder: Path) -> None:

@@ -19,6 +19,7 @@ from transformers import BertForSequenceClassification
 
 from edgebert.config import BERT_FIELDS, ModelConfig
 from edgebert.errors import DataError, ModelError
+from edgebert.files import check_writable
 from edgebert.sequence import Text
 from edgebert.train.augment import sample_lines, variants
 from edgebert.train.bert import Encoded, Vocabulary, build, collate, predict
@@ -81,6 +82,10 @@ def distill(
         OSError: the output cannot be written. All of these before the student is trained.
     """
     task = prepare(job)
+    answers = lesson.logits or job.output.with_name(job.output.name + ".teacher")
+    check_writable(answers)
+    if job.output.resolve() == lesson.teacher.resolve():
+        raise DataError(f"{job.output} is the teacher: -o takes the name of another file")
     if lesson.unlabelled and task.data.pairs:
         raise DataError(f"{lesson.unlabelled}: single texts cannot join pairs of texts")
     teacher = _teacher(job, task, lesson, say)
@@ -89,7 +94,7 @@ def distill(
     say(f"{teacher.path}: {how}")
     texts = _texts(job, task, lesson, teacher)
     inputs = teacher.encode([*texts, *task.dev.texts], task.config.max_position_embeddings)
-    logits = _logits(job, task, lesson, teacher, texts, inputs)[:, order]
+    logits = _logits(task, teacher, texts, inputs, answers)[:, order]
     soft = logits[: len(texts)]
     scores = task.judge(logits[len(texts) :])
     say("teacher: dev " + ", ".join(f"{name} {value:.4f}" for name, value in scores.items()))
@@ -141,24 +146,20 @@ def _texts(job: Job, task: Task, lesson: Lesson, teacher: Teacher) -> list[Text]
 
 
 def _logits(
-    job: Job,
-    task: Task,
-    lesson: Lesson,
-    teacher: Teacher,
-    texts: Sequence[Text],
-    inputs: Sequence[Encoded],
+    task: Task, teacher: Teacher, texts: Sequence[Text], inputs: Sequence[Encoded], path: Path
 ) -> Tensor:
-    """The teacher's answers to its inputs, from the file or into it: float32 [inputs, labels].
+    """The teacher's answers to its inputs, from a file or into it: float32 [inputs, labels].
 
     Numbers are standardised as the targets of the data are.
     """
-    path = lesson.logits or job.output.with_name(job.output.name + ".teacher")
     digest = hashlib.sha256(file_digest(teacher.path).encode())
     digest.update(repr([texts, task.dev.texts, task.config.max_position_embeddings]).encode())
     fingerprint = digest.hexdigest()
     logits = _remembered(path, fingerprint)
     if logits is None:
         logits = predict(teacher, inputs, teacher.pad, progress=f"asking {teacher.path.name}")
+        if not logits.isfinite().all():
+            raise ModelError(f"{teacher.path}: its answers are not finite: its weights are damaged")
         save_atomically({"fingerprint": fingerprint, "logits": logits}, path)
     if task.config.task == "regression":
         return (logits - task.targets.mean) / task.targets.deviation
