@@ -80,8 +80,8 @@ class OutputLoss(torch.autograd.Function):
             if any(ctx.needs_input_grad):
                 p /= total
                 p.scatter_add_(-1, wanted, -torch.ones_like(true))
-                grads[0][part] = p.to(weight.dtype) @ weight
-                grads[1].addmm_(p.T, states[part])
+                grads[0][part] = (p @ weight).to(states.dtype)
+                grads[1].addmm_(p.T, states[part].float())
                 grads[2] += p.sum(0)
         ctx.save_for_backward(*grads)
         ctx.mark_non_differentiable(right)

@@ -37,8 +37,6 @@ from edgebert.train.masking import SPECIAL, Masker
 from edgebert.train.text_stream import Corpus, Packer, TextStream, find_files, scan
 from edgebert.version import __version__
 
-PRECISIONS = ("auto", "fp32", "bf16")
-
 
 @dataclass(frozen=True)
 class Recipe:
@@ -81,7 +79,7 @@ class Job:
         recipe: how to train.
         eval_every: steps from one evaluation on held-out lines to the next.
         save_minutes: time from one resumable state to the next.
-        precision: of PRECISIONS.
+        precision: ``fp32``, ``bf16``, or ``auto``: bf16 where the processor has it.
         resume: go on from where an interrupted run of the same job was.
     """
 
@@ -151,7 +149,8 @@ def pretrain(
     if not vocabulary:
         raise UsageError("nothing to predict: the text has no word that the vocabulary knows")
 
-    accelerator = accelerate.Accelerator(mixed_precision=_precision(job.precision))
+    precision = _precision(job.precision)
+    accelerator = accelerate.Accelerator(mixed_precision=precision.replace("fp32", "no"))
     if recipe.batch_size < accelerator.num_processes:
         raise UsageError("--batch-size must be at least the number of devices")
     torch.manual_seed(recipe.seed)
@@ -160,7 +159,7 @@ def pretrain(
     say(
         f"{len(corpus.files)} file(s), {text_bytes / 1e6:,.1f} MB of text, "
         f"{len(corpus.held_out):,} lines held out; {num_parameters(config):,} parameters, "
-        f"{len(vocabulary):,} classes, {accelerator.device}, {accelerator.mixed_precision}"
+        f"{len(vocabulary):,} classes, {accelerator.device}, {precision}"
     )
     masker = Masker(vocabulary, recipe.mask, job.tokenizer.kind == "wordpiece")
     trainer = _Trainer(job, corpus, model, Batches(config, masker, accelerator), accelerator)
@@ -176,7 +175,7 @@ def pretrain(
         "epochs": trainer.stream.epoch,
         "text_bytes": text_bytes,
         "text_digest": corpus.digest,
-        "precision": accelerator.mixed_precision,
+        "precision": precision,
         "devices": accelerator.num_processes,
         **dataclasses.asdict(recipe),
         "versions": {"edgebert": __version__, "torch": str(torch.__version__)},
@@ -334,13 +333,15 @@ def _schedule(step: int, recipe: Recipe) -> float:
 
 
 def _precision(wanted: str) -> str:
-    """What accelerate calls the arithmetic: bf16 where the processor has instructions for it."""
+    """``fp32`` or ``bf16``."""
     if wanted != "auto":
-        return {"fp32": "no"}.get(wanted, wanted)
+        return wanted
     if torch.cuda.is_available():
-        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "no"
-    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
-    return "bf16" if capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") else "no"
+        has_bf16 = torch.cuda.get_device_capability() >= (8, 0)  # before, it is emulated
+    else:
+        capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
+        has_bf16 = capabilities.get("avx512_bf16") or capabilities.get("amx_bf16")
+    return "bf16" if has_bf16 else "fp32"
 
 
 @contextlib.contextmanager

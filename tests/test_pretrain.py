@@ -1,0 +1,473 @@
+"""Pretraining: what is hidden, what is read, that it learns, and that it survives interruption."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import lzma
+import os
+import random
+import signal
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgebert.cli import main
+from edgebert.config import HashParams, ModelConfig
+from edgebert.errors import EdgebertError, ModelError, UsageError
+from edgebert.tokenizer import Tokenizer
+
+torch = pytest.importorskip("torch", reason="training needs torch: pip install 'edgebert[train]'")
+pytest.importorskip("accelerate", reason="pretraining needs accelerate: 'edgebert[train]'")
+
+from edgebert.export.checkpoint import read_checkpoint  # noqa: E402
+from edgebert.export.roles import encoder_shapes  # noqa: E402
+from edgebert.hash import HashEmbedding  # noqa: E402
+from edgebert.train import text_stream  # noqa: E402
+from edgebert.train.bert import build  # noqa: E402
+from edgebert.train.init import load_encoder  # noqa: E402
+from edgebert.train.masked_lm import OutputLoss  # noqa: E402
+from edgebert.train.masking import NOT_PREDICTED, SPECIAL, Masker, choose_words  # noqa: E402
+from edgebert.train.pretrain import Evaluation, Job, Recipe, pretrain  # noqa: E402
+from edgebert.train.text_stream import TextStream, find_files, scan  # noqa: E402
+
+CONFIG = ModelConfig(
+    hidden_size=32,
+    num_hidden_layers=1,
+    num_attention_heads=2,
+    intermediate_size=48,
+    max_position_embeddings=16,
+    hash=HashParams(dimension=32),
+)
+RECIPE = Recipe(steps=30, batch_size=16, tokens=12, lr=5e-3, dropout=0.1, seed=1)
+WORDS = Tokenizer.word()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread() -> Iterator[None]:
+    """Threads cost more than they bring at this size, most of all when tests run side by side."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def sentences(count: int, seed: int = 0) -> list[str]:
+    """Sentences in which a word follows from another: dogs bark, cats meow."""
+    rng = random.Random(seed)
+    verbs = {"dog": "barks", "cat": "meows", "cow": "moos", "duck": "quacks"}
+    animals = rng.choices(list(verbs), k=count)
+    return [f"the {animal} {verbs[animal]} ." for animal in animals]
+
+
+@pytest.fixture
+def corpus_folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "texts"
+    (folder / "more").mkdir(parents=True)
+    (folder / "a.txt").write_text("\n".join(sentences(300)) + "\n")
+    with gzip.open(folder / "b.txt.gz", "wt") as file:
+        file.write("\n\n".join(sentences(40, 1)))
+    with lzma.open(folder / "more" / "c.txt.xz", "wt") as file:
+        file.write("\n".join(sentences(100, 2)) + "\n")
+    return folder
+
+
+def job(folder: Path, **changes: object) -> Job:
+    values: dict[str, object] = {
+        "config": CONFIG,
+        "tokenizer": WORDS,
+        "paths": [folder],
+        "output": folder.parent / "encoder.pt",
+        "recipe": RECIPE,
+        "eval_every": 10,
+    }
+    return Job(**{**values, **changes})  # type: ignore[arg-type]
+
+
+def weights(path: Path) -> dict[str, Any]:
+    state: dict[str, Any] = torch.load(path, weights_only=True)["state_dict"]
+    return state
+
+
+def assert_same(a: dict[str, Any], b: dict[str, Any]) -> None:
+    assert a.keys() == b.keys()
+    assert [name for name in a if not torch.equal(a[name], b[name])] == []
+
+
+# Masks
+
+
+@given(
+    rows=st.lists(st.lists(st.integers(1, 4), min_size=1, max_size=6), min_size=1, max_size=5),
+    share=st.floats(0.05, 0.95),
+    seed=st.integers(0, 2**32),
+)
+def test_words_are_hidden_whole(rows: list[list[int]], share: float, seed: int) -> None:
+    """Each number is a word of so many pieces."""
+    longest = max(map(sum, rows)) + 2
+    continues = np.zeros((len(rows), longest), bool)
+    special = np.ones_like(continues)
+    for row, sizes in enumerate(rows):
+        special[row, 1 : 1 + sum(sizes)] = False
+        continues[row, 1 : 1 + sum(sizes)] = [i > 0 for size in sizes for i in range(size)]
+    chosen = choose_words(continues, special, share, np.random.default_rng(seed))
+    assert not (chosen & special).any()
+    for row, sizes in enumerate(rows):
+        start = 1
+        for size in sizes:
+            assert len(set(chosen[row, start : start + size])) == 1
+            start += size
+
+
+def test_a_word_that_the_row_before_began_is_a_word_of_its_own() -> None:
+    continues = np.array([[False, True, True, False, False]])
+    special = np.array([[True, False, False, False, True]])
+    draws = [
+        choose_words(continues, special, 0.5, np.random.default_rng(seed))[0] for seed in range(50)
+    ]
+    assert {tuple(draw[1:4].tolist()) for draw in draws} == {
+        (a, a, b) for a in (True, False) for b in (True, False)
+    }
+
+
+@given(share=st.sampled_from([0.15, 0.3]), pieces=st.booleans(), seed=st.integers(0, 1000))
+def test_shares_are_berts(share: float, pieces: bool, seed: int) -> None:
+    """Of 20,000 tokens; the bounds are five standard deviations."""
+    vocabulary = ["a", "b", "##c", "d"] * 64
+    vocabulary = [f"{token}{i}" for i, token in enumerate(vocabulary)]
+    row = ["[CLS]", *vocabulary[:198], "[SEP]"]
+    masked = Masker(vocabulary, share, pieces)([row] * 100, np.random.default_rng(seed))
+    asked = masked.targets != NOT_PREDICTED
+    assert asked.mean() * 200 / 198 == pytest.approx(share, abs=0.02)
+    shown = np.array(masked.tokens)[masked.ids]
+    original = np.array([row] * 100)
+    assert (shown[~asked] == original[~asked]).all()
+    assert (np.array(vocabulary)[masked.targets[asked]] == original[asked]).all()
+    is_mask, same = shown[asked] == "[MASK]", shown[asked] == original[asked]
+    assert is_mask.mean() == pytest.approx(0.8, abs=0.05)
+    assert same.mean() == pytest.approx(0.1, abs=0.04)
+
+
+def test_special_tokens_stay_and_what_has_no_class_is_hidden_but_not_asked() -> None:
+    row = ["[CLS]", "rare", "[UNK]", "known", "[SEP]"]
+    masked = Masker(["known"], 0.999, False)([row, row[:2]] * 40, np.random.default_rng(0))
+    shown = np.array(masked.tokens)[masked.ids]
+    assert (shown[::2, [0, 2, 4]] == ["[CLS]", "[UNK]", "[SEP]"]).all()
+    assert (shown[1::2, 2:] == "[PAD]").all()
+    assert (masked.attention == (shown != "[PAD]")).all()
+    assert (shown[:, 1] == "[MASK]").mean() > 0.5
+    assert (masked.targets[:, 1] == NOT_PREDICTED).all()
+    assert (masked.targets[::2, 3] == 0).all()
+
+
+# Text
+
+
+def kept_lines(folder: Path) -> Counter[str]:
+    corpus = scan(find_files([folder]), WORDS)
+    lines = [line for file in corpus.files for line in text_stream.read_lines(file.path)]
+    return Counter(t for line in lines for t in WORDS.tokenize(line)) - Counter(
+        t for line in corpus.held_out for t in WORDS.tokenize(line)
+    )
+
+
+@pytest.mark.parametrize("block", [7, 8192])
+def test_every_line_is_read_once_in_an_epoch(
+    corpus_folder: Path, monkeypatch: pytest.MonkeyPatch, block: int
+) -> None:
+    monkeypatch.setattr(text_stream, "BLOCK", block)
+    monkeypatch.setattr(text_stream, "CHAINS", 2)  # fewer than there are files
+    stream = TextStream(scan(find_files([corpus_folder]), WORDS), WORDS, 12, 0)
+    epochs: dict[int, list[list[str]]] = {0: [], 1: [], 2: []}
+    while not epochs[2]:
+        row = next(stream)
+        epochs[stream.epoch].append(row)
+    for rows in (epochs[0], epochs[1]):
+        assert Counter(t for row in rows for t in row[1:-1]) == kept_lines(corpus_folder)
+        assert all((row[0], row[-1]) == ("[CLS]", "[SEP]") and len(row) <= 12 for row in rows)
+    assert sorted(epochs[0]) == sorted(epochs[1])
+    assert epochs[0] != epochs[1]
+
+
+def test_a_stream_goes_on_exactly(corpus_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(text_stream, "BLOCK", 20)
+    corpus = scan(find_files([corpus_folder]), WORDS)
+    whole = list(islice(TextStream(corpus, WORDS, 12, 3), 700))  # more than an epoch
+    for taken in (0, 1, 19, 20, 21, 333, 600):
+        stream = TextStream(corpus, WORDS, 12, 3)
+        for _ in range(taken):
+            next(stream)
+        state = json.loads(json.dumps(stream.state()))
+        assert list(islice(TextStream(corpus, WORDS, 12, 3, state), 80)) == whole[taken:][:80]
+
+
+def test_lines_are_joined_and_a_blank_line_ends_a_document() -> None:
+    packer = text_stream.Packer(WORDS, 6)
+    rows = [row for text in ("a b c", "d e", " \n", "f") for row in packer.add(text)]
+    rows += packer.flush()
+    assert [row[1:-1] for row in rows] == [["a", "b", "c", "d"], ["e"], ["f"]]
+
+
+def test_files_are_read_at_one_pace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(text_stream, "BLOCK", 110)  # a quarter of all
+    (tmp_path / "a.txt").write_text("left\n" * 4000)
+    (tmp_path / "b.txt").write_text("right\n" * 400)
+    stream = TextStream(scan(find_files([tmp_path]), WORDS), WORDS, 12, 0)
+    block = Counter(token for row in islice(stream, 110) for token in row)
+    assert block["right"] / block["left"] == pytest.approx(0.1, abs=0.02)
+
+
+def test_a_line_longer_than_memory_should_hold_is_read_in_pieces(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(text_stream, "LONGEST_LINE", 100)
+    text = "Grüße, 日本語! " * 200 + "\n"
+    (tmp_path / "a.txt").write_text(text, encoding="utf-8")
+    pieces = list(text_stream.read_lines(tmp_path / "a.txt"))
+    assert "".join(pieces) == text
+    assert max(map(len, pieces)) == 100
+    offset = sum(len(piece.encode()) for piece in pieces[:3])
+    assert list(text_stream.read_lines(tmp_path / "a.txt", offset)) == pieces[3:]
+
+
+def test_held_out_lines_are_not_trained_on(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("".join(f"word{i}\n" for i in range(200)))
+    corpus = scan(find_files([tmp_path]), WORDS)
+    held_out = {line.strip() for line in corpus.held_out}
+    assert len(held_out) == 10
+    assert not held_out & set(corpus.counts)
+    stream = TextStream(corpus, WORDS, 12, 0)
+    assert not held_out & {token for row in islice(stream, 100) for token in row}
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("none.txt", None, "does not exist"),
+        ("empty", None, "the folder holds no .txt, .txt.gz, .txt.xz file"),
+        ("a.tsv", b"text\n", "text is read from .txt"),
+        ("a.txt", b"", "too little text"),
+        ("a.txt", b"one line\n", "too little text"),
+        ("a.txt", b"a b\n" * 30 + b"\x80\xff" * 9, "not text in UTF-8"),
+        ("a.txt", "text\n".encode("utf-16-le") * 30, "binary data"),
+        ("a.txt.gz", b"no gzip", "damaged"),
+        ("a.txt.xz", b"no xz", "damaged"),
+        ("cut.txt.gz", gzip.compress(os.urandom(99_999).hex().encode())[:9999], "damaged"),
+    ],
+)
+def test_bad_input_is_one_clear_line(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    content: bytes | None,
+    message: str,
+) -> None:
+    if name == "empty":
+        (tmp_path / name).mkdir()
+    elif content is not None:
+        (tmp_path / name).write_bytes(content)
+    assert main(["pretrain", str(tmp_path / name), "-o", str(tmp_path / "encoder.pt")]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert name in line
+    assert message in line
+
+
+# Training
+
+
+@given(rows=st.integers(0, 300), seed=st.integers(0, 99))
+def test_the_output_loss_is_pytorchs(rows: int, seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    shapes = (rows, 8), (40, 8), (40,)
+    values = [torch.randn(s, generator=generator).requires_grad_() for s in shapes]
+    targets = torch.randint(40, (rows,), generator=generator)
+    loss, right = OutputLoss.apply(*values, targets)
+    (3 * loss).backward()
+    doubles = [v.detach().double().requires_grad_() for v in values]
+    logits = torch.nn.functional.linear(*doubles)
+    expected = torch.nn.functional.cross_entropy(logits, targets, reduction="sum")
+    (3 * expected).backward()
+    torch.testing.assert_close(loss.double(), expected, rtol=1e-5, atol=1e-4)
+    assert right == (logits.argmax(-1) == targets).sum()
+    for value, double in zip(values, doubles, strict=True):
+        torch.testing.assert_close(value.grad.double(), double.grad, rtol=1e-4, atol=1e-3)
+
+
+def test_it_learns(corpus_folder: Path) -> None:
+    """Guessing by frequency costs 2.08 nats a token."""
+    recipe = replace(RECIPE, steps=100, lr=1e-2, dropout=0.0)
+    history = pretrain(job(corpus_folder, recipe=recipe, eval_every=20))["history"]
+    assert [evaluation["step"] for evaluation in history] == [20, 40, 60, 80, 100]
+    assert history[-1]["loss"] < 1.4
+    assert history[-1]["dev_loss"] < history[0]["dev_loss"]
+
+
+def test_the_file_is_an_encoder_without_output_vocabulary_or_table(corpus_folder: Path) -> None:
+    options = job(corpus_folder)
+    pretrain(options)
+    content = torch.load(options.output, weights_only=True)
+    shapes = {name: tuple(values.shape) for name, values in content["state_dict"].items()}
+    assert shapes == encoder_shapes(CONFIG)
+    assert content["training"]["steps"] == RECIPE.steps
+    parameters = sum(values.numel() for values in content["state_dict"].values())
+    assert options.output.stat().st_size < 4 * parameters + 20_000
+    names = [p.name for p in options.output.parent.iterdir() if p.name.startswith("encoder")]
+    assert names == ["encoder.pt"]
+    with pytest.raises(ModelError, match="without a head: edgebert train --init"):
+        read_checkpoint(options.output)
+
+
+def test_training_starts_from_it(corpus_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = job(corpus_folder)
+    pretrain(options)
+    model = build(CONFIG)
+    taken, fresh = load_encoder(model, options.output)
+    assert sorted(taken) == sorted(encoder_shapes(CONFIG))
+    assert all(name.startswith(("bert.pooler", "classifier")) for name in fresh)
+    state = {name: values for name, values in model.state_dict().items() if name in taken}
+    assert_same(state, weights(options.output))
+
+    assert main(["export", str(options.output), "-o", str(corpus_folder)]) == 1
+    assert "edgebert train --init" in capsys.readouterr().err
+
+
+def test_the_vectors_are_the_hash_as_written(corpus_folder: Path) -> None:
+    """[MASK] included; nothing in the model could hold a table of tokens."""
+    from accelerate import Accelerator
+
+    from edgebert.train.masked_lm import Batches, MaskedLM
+
+    batches = Batches(CONFIG, Masker(["a", "b"], 0.5, False), Accelerator())
+    inputs, asked = batches.make([["[CLS]", "a", "b", "c", "[SEP]"]] * 9, (0, 0))
+    assert asked == int((inputs["targets"] >= 0).sum())
+    np.testing.assert_array_equal(
+        inputs["vectors"][: len(SPECIAL)].numpy(), HashEmbedding(CONFIG.hash)(SPECIAL)
+    )
+    named = dict(MaskedLM(CONFIG, 2, 0.0).named_parameters())
+    assert set(encoder_shapes(CONFIG)) < set(named)
+    assert not [name for name in named if "word_embeddings" in name]
+
+
+def test_an_interrupted_run_goes_on_and_ends_the_same(corpus_folder: Path) -> None:
+    """Interrupted as by Ctrl-C, in the middle between two evaluations."""
+    whole = pretrain(job(corpus_folder))
+    expected = weights(corpus_folder.parent / "encoder.pt")
+    options = job(corpus_folder, output=corpus_folder.parent / "again.pt")
+
+    def interrupt(evaluation: Evaluation) -> None:
+        if evaluation.step == 10:
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        pretrain(options, interrupt)
+    assert not options.output.exists()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    remembered = torch.load(corpus_folder.parent / "again.pt.resume", weights_only=True)
+    assert remembered["step"] == 10
+
+    seen: list[Evaluation] = []
+    document = pretrain(options, seen.append)
+    assert [evaluation.step for evaluation in seen] == [10, 20, 30]
+    assert_same(expected, weights(options.output))
+    for key in ("loss", "dev_loss", "dev_accuracy", "tokens"):
+        assert [h[key] for h in document["history"]] == [h[key] for h in whole["history"]]
+
+
+def test_states_are_saved_as_time_goes_by_and_other_jobs_ignore_them(corpus_folder: Path) -> None:
+    class Killed(Exception):
+        pass
+
+    def kill(evaluation: Evaluation) -> None:
+        if evaluation.step == 20:
+            raise Killed
+
+    options = job(corpus_folder, save_minutes=0)
+    with pytest.raises(Killed):
+        pretrain(options, kill)
+    memory = corpus_folder.parent / "encoder.pt.resume"
+    assert torch.load(memory, weights_only=True)["step"] == 19  # not that of the evaluation
+    saved = memory.read_bytes()
+    for other in (
+        replace(options, recipe=replace(RECIPE, lr=1e-3)),
+        replace(options, resume=False),
+    ):
+        memory.write_bytes(saved)
+        seen: list[Evaluation] = []
+        pretrain(other, seen.append)
+        assert [evaluation.step for evaluation in seen] == [10, 20, 30]
+    memory.write_bytes(saved)
+    first = weights(options.output)
+    seen = []
+    pretrain(options, seen.append)
+    assert_same(first, weights(options.output))
+
+
+def test_training_that_diverges_says_so_and_writes_nothing(corpus_folder: Path) -> None:
+    options = job(corpus_folder, recipe=replace(RECIPE, lr=1e30))
+    with pytest.raises(EdgebertError, match=r"diverged before step 10 .*smaller --lr"):
+        pretrain(options)
+    assert not options.output.exists()
+
+
+def test_sequences_must_fit_the_model(corpus_folder: Path) -> None:
+    with pytest.raises(UsageError, match="--tokens must be 3 to 16"):
+        pretrain(job(corpus_folder, recipe=replace(RECIPE, tokens=17)))
+
+
+def test_bf16_learns_too(corpus_folder: Path) -> None:
+    from accelerate.state import AcceleratorState
+
+    AcceleratorState._reset_state()
+    try:
+        document = pretrain(job(corpus_folder, precision="bf16"))
+    finally:
+        AcceleratorState._reset_state()
+    assert document["precision"] == "bf16"
+    assert document["history"][-1]["dev_loss"] < document["history"][0]["dev_loss"]
+    assert weights(corpus_folder.parent / "encoder.pt").popitem()[1].dtype == torch.float32
+
+
+def test_command_line_from_text_to_a_model(
+    corpus_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = corpus_folder.parent
+    encoder, model, plot = folder / "encoder.pt", folder / "model.pt", folder / "loss.svg"
+    tokens = ["--preset", "nano", "--tokenizer", "word", "--threads", "1"]
+    recipe = ["--steps", "4", "--batch-size", "4", "--eval-every", "2", "--tokens", "16"]
+    files = [str(corpus_folder / "a.txt"), str(corpus_folder), "-o", str(encoder)]
+    pytest.importorskip("matplotlib", reason="plots need matplotlib: 'edgebert[bench]'")
+    arguments = ["pretrain", *files, *tokens, *recipe, "--plot", str(plot), "--json"]
+    assert main(arguments) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert [evaluation["step"] for evaluation in document["history"]] == [2, 4]
+    assert document["text_bytes"] == sum(
+        len(line.encode())
+        for file in find_files([corpus_folder])
+        for line in text_stream.read_lines(file)
+    )
+    assert "held-out lines" in plot.read_text()
+    rows = "".join(f"{line}\t{'dog' in line}\n" for line in sentences(40))
+    (folder / "data.tsv").write_text("text\tlabel\n" + rows)
+    data = ["--data", str(folder / "data.tsv"), "--dev", str(folder / "data.tsv")]
+    init = ["--init", str(encoder), "--epochs", "1", "-o", str(model)]
+    assert main(["train", *data, *tokens, *init]) == 0
+    assert "fresh: bert.pooler.dense.weight" in capsys.readouterr().out
+
+
+def test_interruption_is_exit_status_130(
+    corpus_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("edgebert.train.pretrain.pretrain", interrupted)
+    assert main(["pretrain", str(corpus_folder), "-o", str(corpus_folder / "e.pt")]) == 130
+    assert capsys.readouterr().err == "edgebert: interrupted\n"
