@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
 from edgebert.config import ModelConfig
+from edgebert.errors import ModelError
 from edgebert.hash import HashEmbedding
 from edgebert.sequence import Sequences
 
 BATCH_SIZE = 32  # sequences of like length, padded to the longest of them
+
+
+def check_sizes(config: ModelConfig, shapes: Mapping[str, Sequence[object]]) -> None:
+    """Raise ModelError if inputs or outputs of a graph are not those of its metadata."""
+    sizes = {
+        "inputs_embeds": config.hidden_size,
+        "logits": config.num_labels,
+        "pooled": config.hidden_size,
+    }
+    for name, shape in shapes.items():
+        if name in sizes and (not shape or shape[-1] != sizes[name]):
+            raise ModelError(f"its {name} are not of the size {sizes[name]} that its metadata tell")
 
 
 def in_batches(

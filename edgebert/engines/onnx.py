@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from edgebert.engines.batches import in_batches, padded_inputs, padded_tokens
+from edgebert.engines.batches import check_sizes, in_batches, padded_inputs, padded_tokens
 from edgebert.errors import MissingPackageError, ModelError
 from edgebert.hash import HashEmbedding
 from edgebert.metadata import DTYPE, VARIANT, check_seal, decode_metadata, find_entry
@@ -44,9 +44,10 @@ class OnnxEngine:
             )
             metadata = self._session.get_modelmeta().custom_metadata_map
         except Exception as error:  # onnxruntime raises many classes, some of them private
-            reason = str(error).splitlines()[0]
-            raise ModelError(f"ONNX Runtime cannot load it: {reason}") from error
+            raise ModelError(f"ONNX Runtime cannot load it: {_reason(error)}") from error
         self.config, tokenizer = decode_metadata(metadata)
+        values = [*self._session.get_inputs(), *self._session.get_outputs()]
+        check_sizes(self.config, {value.name: value.shape for value in values})
         self.dtype = metadata.get(DTYPE, "f32")
         self.tokenizer = Tokenizer.from_bytes(tokenizer)
         self._hash = HashEmbedding(self.config.hash)
@@ -77,8 +78,15 @@ class OnnxEngine:
         return logits, pooled
 
     def _outputs(self, feeds: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-        outputs: tuple[np.ndarray, np.ndarray] = self._session.run(["logits", "pooled"], feeds)
-        return outputs
+        try:
+            logits, pooled = self._session.run(["logits", "pooled"], feeds)
+        except Exception as error:  # as above
+            raise ModelError(f"ONNX Runtime cannot run it: {_reason(error)}") from error
+        return logits, pooled
+
+
+def _reason(error: Exception) -> str:
+    return str(error).splitlines()[0]
 
 
 def _onnxruntime() -> Any:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edgebert.engines.batches import padded_inputs, padded_tokens
+from edgebert.engines.batches import check_sizes, padded_inputs, padded_tokens
 from edgebert.errors import MissingPackageError, ModelError
 from edgebert.hash import HashEmbedding
 from edgebert.metadata import DTYPE, VARIANT, check_seal, decode_metadata
@@ -34,6 +34,9 @@ class TfliteEngine:
         variant = metadata.get(VARIANT, b"")
         self._takes_tokens = variant in (b"custom-op", b"portable")
         self._graph = open_graph(path, variant == b"custom-op", threads)
+        for signature in self._graph.signatures.values():
+            tensors = {**signature.inputs, **signature.outputs}
+            check_sizes(config, {name: tensor.shape for name, tensor in tensors.items()})
         self._lengths = sorted(
             (signature.inputs["attention_mask"].shape[1], key)
             for key, signature in self._graph.signatures.items()
