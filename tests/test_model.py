@@ -186,5 +186,5 @@ def test_an_engine_that_gives_no_numbers_is_an_error(
     model = edgebert.load(tmp_path / "m.ebm")
     logits = np.full((1, len(labels)), broken, np.float32)
     monkeypatch.setattr(model._engine, "run_texts", lambda texts: (logits, logits, [0]))
-    with pytest.raises(edgebert.ModelError, match="engine native gives .*upgrade"):
+    with pytest.raises(edgebert.ModelError, match=r"engine native gives .*upgrade"):
         model.infer("a text")
