@@ -12,7 +12,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm.auto import tqdm
 from transformers import BertConfig, BertForSequenceClassification
 
 from edgebert.config import BERT_FIELDS, HashParams, ModelConfig
@@ -101,26 +100,13 @@ def collate(batch: Sequence[Encoded], pad: int) -> dict[str, Tensor]:
 
 @torch.no_grad()
 def predict(
-    model: BertForSequenceClassification,
-    inputs: Sequence[Encoded],
-    pad: int,
-    batch_size: int = 64,
-    progress: str | None = None,
+    model: BertForSequenceClassification, inputs: Sequence[Encoded], pad: int, batch_size: int = 64
 ) -> Tensor:
-    """Logits in evaluation mode, float32 [len(inputs), num_labels].
-
-    Args:
-        model: to ask.
-        inputs: of any lengths.
-        pad: token id for padding.
-        batch_size: inputs at a time.
-        progress: title of a progress bar; None: without one.
-    """
+    """Logits in evaluation mode, float32 [len(inputs), num_labels]."""
     model.eval()
     logits = torch.empty(len(inputs), model.config.num_labels)
     order = sorted(range(len(inputs)), key=lambda i: len(inputs[i]))
-    starts = range(0, len(order), batch_size)
-    for start in tqdm(starts, progress, leave=False, disable=None if progress else True):
+    for start in range(0, len(order), batch_size):
         rows = order[start : start + batch_size]
         batch = {
             name: values.to(model.device)

@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from tqdm.auto import tqdm
 from transformers import BertForSequenceClassification
 
 from edgebert.config import BERT_FIELDS, ModelConfig
@@ -32,6 +33,7 @@ from edgebert.train.run import Job, Task, file_digest, fingerprint_of, fit, prep
 from edgebert.train.teacher import Teacher, open_encoder, open_teacher
 from edgebert.train.teacher_head import TeacherRecipe, fine_tune
 
+ASKED = 4096  # texts that the teacher answers to before its answers are saved
 LEAST_AGREEMENT = 0.5  # with the labels, as a share of chance
 LEAST_ALIKE = 0.5  # share of texts whose tokens must be the teacher's, to learn from its layers
 
@@ -148,7 +150,7 @@ def _texts(job: Job, task: Task, lesson: Lesson, teacher: Teacher) -> list[Text]
 def _logits(
     task: Task, teacher: Teacher, texts: Sequence[Text], inputs: Sequence[Encoded], path: Path
 ) -> Tensor:
-    """The teacher's answers to its inputs, from a file or into it: float32 [inputs, labels].
+    """The teacher's answers to its inputs, from a file and into it: float32 [inputs, labels].
 
     Numbers are standardised as the targets of the data are.
     """
@@ -157,7 +159,10 @@ def _logits(
     fingerprint = digest.hexdigest()
     logits = _remembered(path, fingerprint)
     if logits is None:
-        logits = predict(teacher, inputs, teacher.pad, progress=f"asking {teacher.path.name}")
+        logits = torch.empty(0, len(teacher.labels))
+    for start in tqdm(range(len(logits), len(inputs), ASKED), "teacher", leave=False, disable=None):
+        answers = predict(teacher, inputs[start : start + ASKED], teacher.pad)
+        logits = torch.cat([logits, answers])
         if not logits.isfinite().all():
             raise ModelError(f"{teacher.path}: its answers are not finite: its weights are damaged")
         save_atomically({"fingerprint": fingerprint, "logits": logits}, path)
