@@ -202,6 +202,23 @@ def test_tflite_refuses_other_types(open_tflite: Open) -> None:
         open_tflite(attributes(HashParams()))(token_bytes, lengths.astype(np.int64))
 
 
+def test_tflite_refuses_a_node_without_an_output(open_tflite: Open, tmp_path: Path) -> None:
+    from edgebert.export.tflite_file import Operator, Subgraph, Tensor, tflite_bytes
+
+    open_tflite(attributes(HashParams()))  # skips where no runtime is installed
+    options = custom_options(attributes(HashParams(dimension=8)))
+    names, shapes = ("token_bytes", "token_lengths", "vectors"), ((1, 2, 4), (1, 2), (1, 2, 8))
+    types = (np.uint8, np.int32, np.float32)
+    tensors = [Tensor(n, s, np.dtype(t)) for n, s, t in zip(names, shapes, types, strict=True)]
+    node = Operator(edgebert.tflite.OPERATOR, (0, 1), (-1,), custom_options=options)
+    graph = Subgraph(
+        "g", tensors, [node], dict(zip(names[:2], (0, 1), strict=True)), {"vectors": 2}
+    )
+    (tmp_path / "m.tflite").write_bytes(tflite_bytes([graph], "", {"name": b"value"}))
+    with pytest.raises(ModelError, match=r"needs two inputs and one output|cannot load"):
+        edgebert.tflite.open_graph(tmp_path / "m.tflite")
+
+
 @pytest.mark.parametrize("options", [b"", b"\0" * 27, b"\0" * 32], ids=len)
 def test_tflite_refuses_options_of_another_size(open_tflite: Open, options: bytes) -> None:
     with pytest.raises(ModelError, match="no possible hash parameters"):

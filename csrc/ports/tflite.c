@@ -22,7 +22,7 @@ static TfLiteStatus fail(TfLiteContext *context, const char *why) {
 }
 
 static int exists(const TfLiteContext *context, int index) {
-    return index >= 0 && (size_t)index < context->tensors_size; /* -1: an input left out */
+    return index >= 0 && (size_t)index < context->tensors_size; /* -1: a tensor left out */
 }
 
 static TfLiteTensor *tensor(TfLiteContext *context, const TfLiteIntArray *indices, int i) {
@@ -43,7 +43,8 @@ static TfLiteStatus prepare(TfLiteContext *context, TfLiteNode *node) {
     if (!hash)
         return fail(context, "the custom options are no possible hash parameters");
     if (node->inputs->size != 2 || node->outputs->size != 1 ||
-        !exists(context, node->inputs->data[0]) || !exists(context, node->inputs->data[1]))
+        !exists(context, node->inputs->data[0]) || !exists(context, node->inputs->data[1]) ||
+        !exists(context, node->outputs->data[0]))
         return fail(context, "needs two inputs and one output");
     const TfLiteTensor *bytes = tensor(context, node->inputs, 0);
     const TfLiteTensor *lengths = tensor(context, node->inputs, 1);
