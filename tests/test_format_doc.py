@@ -323,10 +323,11 @@ def test_the_keys_of_a_checkpoint_are_those_that_are_written(tmp_path: Path) -> 
     pytest.importorskip("transformers", reason="needs the package transformers")
     from edgebert.export.torch_zip import TorchFile
     from edgebert.train.bert import build
-    from edgebert.train.checkpoint import save
+    from edgebert.train.checkpoint import save, save_encoder
 
     state, logits = build(SMALL).state_dict(), torch.zeros(1, SMALL.num_labels)
     save(tmp_path / "m.pt", SMALL, state, Tokenizer.word(), ["text"], logits, {})
-    with TorchFile(tmp_path / "m.pt") as file:
-        written = list(file.content)
+    save_encoder(tmp_path / "e.pt", SMALL, state, Tokenizer.word(), {})
+    with TorchFile(tmp_path / "m.pt") as model, TorchFile(tmp_path / "e.pt") as encoder:
+        written = list({**model.content, **encoder.content})
     assert [key for key, *_ in table_behind("## model.pt")] == [*written, "vocabulary"]
