@@ -369,6 +369,27 @@ def test_an_encoder_without_a_head_is_fine_tuned_and_kept(tmp_path: Path) -> Non
     assert sorted(p.name for p in tmp_path.iterdir() if "head" in p.name) == ["head"]
 
 
+def test_a_teacher_whose_fine_tuning_was_interrupted_ends_the_same(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    bare = save(BertModel(bert_config()), tmp_path / "bare")
+    options = job(tmp_path, recipe=replace(RECIPE, epochs=1))
+
+    def lesson(name: str) -> Lesson:
+        return Lesson(bare, head=tmp_path / name, teacher_recipe=TeacherRecipe(epochs=2))
+
+    def stop(line: str) -> None:
+        if line.startswith("teacher 1/2"):
+            raise Interrupted
+
+    distill(options, lesson("whole"))
+    with pytest.raises(Interrupted):
+        distill(options, lesson("stopped"), say=stop)
+    assert not (tmp_path / "stopped").exists()
+    distill(options, lesson("stopped"))
+    states = [open_teacher(tmp_path / name).state_dict() for name in ("whole", "stopped")]
+    assert_same(*states)
+
+
 def test_weights_in_a_bin_file_are_read_but_never_run(tmp_path: Path, folder: Path) -> None:
     model = BertForSequenceClassification.from_pretrained(folder)
     old = copy(folder, tmp_path / "old")

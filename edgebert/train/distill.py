@@ -127,7 +127,7 @@ def _teacher(job: Job, task: Task, lesson: Lesson, say: Callable[[str], None]) -
     fingerprint = fingerprint_of(job, task, lesson.teacher_recipe, [lesson.teacher])
     if not lesson.head.exists():
         say(f"fine-tuning {lesson.teacher}, to be kept in {lesson.head}")
-        teacher = open_encoder(lesson.teacher, task.config.labels)
+        teacher = open_encoder(lesson.teacher, task.config.labels, lesson.teacher_recipe.seed)
         fine_tune(teacher, task, lesson.teacher_recipe, lesson.head, fingerprint, say)
     teacher_ = open_teacher(lesson.head)
     if getattr(teacher_.config, "edgebert_fingerprint", None) != fingerprint:

@@ -165,8 +165,13 @@ def open_teacher(path: Path) -> Teacher:
     return _frozen(HuggingFaceTeacher(path, network, _read(path, AutoTokenizer)))
 
 
-def open_encoder(path: Path, labels: Sequence[str]) -> HuggingFaceTeacher:
+def open_encoder(path: Path, labels: Sequence[str], seed: int) -> HuggingFaceTeacher:
     """Read any encoder of Transformers and give it a fresh head of these labels.
+
+    Args:
+        path: its folder.
+        labels: names of the logits.
+        seed: of the head.
 
     Raises:
         ModelError: it is missing or damaged.
@@ -175,6 +180,7 @@ def open_encoder(path: Path, labels: Sequence[str]) -> HuggingFaceTeacher:
         raise ModelError(
             f"{path} is not a folder: --fine-tune-teacher takes Hugging Face's folders"
         )
+    torch.manual_seed(seed)
     network = _read(
         path,
         AutoModelForSequenceClassification,

@@ -66,7 +66,6 @@ def fine_tune(
     """
     memory = folder.with_name(folder.name + ".resume")
     check_writable(memory)
-    torch.manual_seed(recipe.seed)
     teacher.network.get_input_embeddings().requires_grad_(False)
     teacher.to("cuda" if torch.cuda.is_available() else "cpu")
     inputs = teacher.encode(task.data.texts, MAX_TOKENS)
