@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 from edgebert.cli import main
 from edgebert.config import HashParams, ModelConfig
-from edgebert.errors import EdgebertError, ModelError, UsageError
+from edgebert.errors import DataError, EdgebertError, ModelError, UsageError
 from edgebert.tokenizer import Tokenizer
 
 torch = pytest.importorskip("torch", reason="training needs torch: pip install 'edgebert[train]'")
@@ -420,6 +420,11 @@ def test_training_that_diverges_says_so_and_writes_nothing(corpus_folder: Path) 
 def test_sequences_must_fit_the_model(corpus_folder: Path) -> None:
     with pytest.raises(UsageError, match="--tokens must be 3 to 16"):
         pretrain(job(corpus_folder, recipe=replace(RECIPE, tokens=17)))
+
+
+def test_the_text_is_not_overwritten(corpus_folder: Path) -> None:
+    with pytest.raises(DataError, match="holds the text"):
+        pretrain(job(corpus_folder, output=corpus_folder / "a.txt"))
 
 
 def test_bf16_learns_too(corpus_folder: Path) -> None:

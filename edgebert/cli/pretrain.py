@@ -120,6 +120,7 @@ def run(args: argparse.Namespace) -> int:
         need_matplotlib()
     try:
         import torch
+        from accelerate import PartialState
 
         from edgebert.train.pretrain import Job, Recipe, pretrain
     except ImportError as error:
@@ -150,6 +151,8 @@ def run(args: argparse.Namespace) -> int:
         lambda evaluation: print(_line(evaluation, recipe.steps), file=log, flush=True),
         lambda line: print(line, file=log, flush=True),
     )
+    if not PartialState().is_main_process:  # one of several speaks
+        return 0
     if args.plot:
         write_loss_plot(document["history"], args.plot)
     if args.json:

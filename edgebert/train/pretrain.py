@@ -27,7 +27,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from edgebert.config import ModelConfig
-from edgebert.errors import EdgebertError, UsageError
+from edgebert.errors import DataError, EdgebertError, UsageError
 from edgebert.files import check_writable
 from edgebert.presets import num_parameters
 from edgebert.tokenizer import Tokenizer
@@ -143,7 +143,10 @@ def pretrain(
         )
     memory = job.output.with_name(job.output.name + ".resume")
     check_writable(job.output, memory)
-    corpus = scan(find_files(job.paths), job.tokenizer)
+    files = find_files(job.paths)
+    if job.output.resolve() in [file.resolve() for file in files]:
+        raise DataError(f"{job.output} holds the text: -o takes the name of another file")
+    corpus = scan(files, job.tokenizer)
     frequent = sorted(corpus.counts, key=lambda token: (-corpus.counts[token], token))
     vocabulary = [t for t in frequent if t not in SPECIAL][: recipe.vocabulary]
     if not vocabulary:
@@ -156,11 +159,12 @@ def pretrain(
     torch.manual_seed(recipe.seed)
     model = MaskedLM(config, len(vocabulary), recipe.dropout)
     text_bytes = sum(file.size for file in corpus.files)
-    say(
-        f"{len(corpus.files)} file(s), {text_bytes / 1e6:,.1f} MB of text, "
-        f"{len(corpus.held_out):,} lines held out; {num_parameters(config):,} parameters, "
-        f"{len(vocabulary):,} classes, {accelerator.device}, {precision}"
-    )
+    if accelerator.is_main_process:
+        say(
+            f"{len(corpus.files)} file(s), {text_bytes / 1e6:,.1f} MB of text, "
+            f"{len(corpus.held_out):,} lines held out; {num_parameters(config):,} parameters, "
+            f"{len(vocabulary):,} classes, {accelerator.device}, {precision}"
+        )
     masker = Masker(vocabulary, recipe.mask, job.tokenizer.kind == "wordpiece")
     trainer = _Trainer(job, corpus, model, Batches(config, masker, accelerator), accelerator)
     if not job.resume:
