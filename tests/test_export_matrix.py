@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import json
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from edgebert.export.checkpoint import Checkpoint, Probe
 from edgebert.export.recipe import VARIANTS
 from edgebert.export.roles import all_roles
 from edgebert.export.spec import ModelSpec
+from edgebert.model import TruncationWarning
 from edgebert.sequence import Text
 from tests.models import SMALL, SMALL_I8, random_spec
 
@@ -105,6 +108,33 @@ def test_every_combination_runs_or_says_why_not(
             difference = np.abs(edgebert.load(files[0]).logits(TEXTS) - expected)
             tolerance = {"f32": 1e-4, "f16": 0.02, "i8": 1, "i4": 4}[dtype]
             assert (difference <= tolerance).all(), f"{combination}: {difference.max()}"
+
+
+@pytest.mark.parametrize(
+    ("tokens", "compared"), [("2", False), ("4", True), ("20", True)], ids=["none", "some", "all"]
+)
+def test_files_of_short_texts_are_compared_by_what_fits(
+    tokens: str,
+    compared: bool,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With [CLS] and [SEP] the texts have 4, 22 (cut to 20) and 5 tokens."""
+    texts = ("a film", "word " * 20, ("one", "two"))
+    write_model(random_spec(), tmp_path / "native.ebm")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", TruncationWarning)
+        logits = edgebert.load(tmp_path / "native.ebm").logits(list(texts))
+    saved = checkpoint(random_spec(), Probe(texts, logits))
+    monkeypatch.setattr("edgebert.export.checkpoint.read_checkpoint", lambda path: saved)
+    options = ["--to", "tflite", "--tokens", tokens, "--json"]
+    assert main(["export", "x.pt", "-o", str(tmp_path), *options]) == 0
+    (artifact,) = json.loads(capsys.readouterr().out)
+    if compared:
+        assert artifact["difference"] < 1e-5 and not artifact["note"]
+    else:
+        assert artifact["difference"] is None and "fits 2 tokens" in artifact["note"]
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,8 @@ from edgebert.cli.output import print_json, print_table, thousands
 from edgebert.errors import EdgebertError, MissingPackageError, UsageError
 from edgebert.export import DTYPES, WRITERS, write_model
 from edgebert.export.recipe import VARIANTS, Recipe
+from edgebert.sequence import from_texts
+from edgebert.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
     from edgebert.export.calibrate import Texts
@@ -217,7 +219,7 @@ def export(
         name = "-".join(filter(None, (stem, dtype.replace("f32", ""), recipe.variant)))
         path = output / f"{name}.{suffix}"
         write_model(model, path, recipe)
-        difference, note = _difference(path, probe)
+        difference, note = _difference(path, probe, spec)
         if texts is not None and exact is not None and dtype in INTEGER_DTYPES:
             note = _loss(path, exact, texts, (spec, model)) or note
         sizes = (path.stat().st_size, model.weight_bytes(dtype), len(model.tokenizer))
@@ -255,8 +257,11 @@ def _make_probe(checkpoint: Checkpoint) -> Probe | None:
     return make_probe(checkpoint)
 
 
-def _difference(path: Path, probe: Probe | None) -> tuple[float | None, str]:
-    """Largest difference of the artifact's logits to those that PyTorch gave, and a remark."""
+def _difference(path: Path, probe: Probe | None, spec: ModelSpec) -> tuple[float | None, str]:
+    """Largest difference of the artifact's logits to those that PyTorch gave, and a remark.
+
+    Of texts that the artifact does not cut more than PyTorch did.
+    """
     from edgebert.model import TruncationWarning, load
 
     if probe is None:
@@ -265,12 +270,19 @@ def _difference(path: Path, probe: Probe | None) -> tuple[float | None, str]:
             "installed: pip install 'edgebert[train]'"
         )
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", TruncationWarning)
-            logits = load(path).logits(list(probe.texts))  # a tuple of two would be a pair
+        model = load(path)
     except MissingPackageError as error:
         return None, f"Not compared with PyTorch: {error}"
-    return float(np.abs(logits - probe.logits).max()), ""
+    limits = spec.config.max_position_embeddings, spec.config.type_vocab_size
+    ends = from_texts(Tokenizer(spec.tokenizer), probe.texts, *limits).ends
+    longest = model.config.max_position_embeddings
+    fitting = [i for i, tokens in enumerate(ends) if len(tokens) <= longest]
+    if not fitting:
+        return None, f"Not compared with PyTorch: no text of its answers fits {longest} tokens"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", TruncationWarning)
+        logits = model.logits([probe.texts[i] for i in fitting])
+    return float(np.abs(logits - probe.logits[fitting]).max()), ""
 
 
 def _row(artifact: Artifact) -> list[str]:
