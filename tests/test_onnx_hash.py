@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 import onnx
@@ -18,6 +18,7 @@ from edgebert.export.onnx_hash import add_portable_hash
 from edgebert.export.onnx_nodes import Nodes
 from edgebert.hash_reference import hash_embed
 from tests.golden_hash import golden_vectors
+from tests.hash_cases import padded, poly_params, token_lists
 from tests.onnx_sessions import session
 
 Embed = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -51,15 +52,6 @@ def portable_hash(params: HashParams, optimise: bool = True) -> Embed:
     return embed
 
 
-def padded(tokens: Sequence[bytes], more: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """One batch, filled up with bytes that must not matter."""
-    lengths = np.array([[len(token) for token in tokens]], np.int32)
-    token_bytes = np.full((1, len(tokens), lengths.max() + more), 0xEE, np.uint8)
-    for row, token in zip(token_bytes[0], tokens, strict=True):
-        row[: len(token)] = list(token)
-    return token_bytes, lengths
-
-
 @pytest.mark.parametrize("optimise", [True, False])
 def test_golden_vectors(optimise: bool) -> None:
     vectors = 0
@@ -69,24 +61,6 @@ def test_golden_vectors(optimise: bool) -> None:
             np.testing.assert_array_equal(embed(*padded(tokens))[0], bits, str(params))
             vectors += len(tokens)
     assert vectors > 200
-
-
-odd_moduli = st.one_of(
-    st.sampled_from([3, 257, 1_000_000_007, 2**31 - 1]),
-    st.integers(1, 2**30 - 1).map(lambda n: 2 * n + 1),
-)
-poly_params = odd_moduli.flatmap(
-    lambda modulus: st.builds(
-        HashParams,
-        dimension=st.integers(1, 40),
-        max_ngram=st.integers(1, 16),
-        modulus=st.just(modulus),
-        base=st.integers(1, modulus - 1),
-        seed=st.integers(0, 2**32 - 1),
-        boundary_marks=st.booleans(),
-    )
-)
-token_lists = st.lists(st.binary(max_size=120), min_size=1, max_size=4)
 
 
 @settings(max_examples=60)

@@ -26,8 +26,8 @@ from edgebert.tflite import RUNTIMES
 from edgebert.tsv import read_tsv
 from tests.conftest import REPO
 from tests.golden_hash import golden_vectors
+from tests.hash_cases import padded, poly_params, token_lists
 from tests.models import SMALL, random_spec
-from tests.test_onnx_hash import padded, poly_params, token_lists
 
 tflite = pytest.importorskip("tflite", reason="needs edgebert[export]")
 
