@@ -199,6 +199,9 @@ class InterpreterGraph:
             interpreter.allocate_tensors()
             keys = interpreter.get_signature_list()
             self._runners = {key: interpreter.get_signature_runner(key) for key in keys}
+        except SystemError as error:  # where NumPy is not of the version it was built for
+            remedy = RUNTIMES[self._package]
+            raise MissingPackageError(f"{self._package} does not start: {remedy}") from error
         except (RuntimeError, ValueError) as error:
             reason = str(error).splitlines()[0]
             raise ModelError(f"{self._package} cannot load {path.name}: {reason}") from error

@@ -47,4 +47,4 @@ def test_engines_pass_their_tests(file: str, tree: Path) -> None:
     counts = {what: int(number) for number, what in re.findall(r"(\d+) (\w+)", summary)}
     assert outcome.returncode == 0, outcome.stdout[-10_000:]
     assert counts["passed"] > 10
-    assert counts.get("skipped", 0) <= 1, outcome.stdout  # without ../shared/data
+    assert counts.get("skipped", 0) <= 2, outcome.stdout  # what needs NumPy 2, or ../shared/data

@@ -56,11 +56,13 @@ KINDS = {
     "f16": (Recipe("f16"), 1e-2),
     "micro": (Recipe(variant="micro"), 2e-5),
     "custom-op": (Recipe(variant="custom-op"), 2e-5),
+    "portable": (Recipe(variant="portable"), 2e-5),
 }
 INT8 = {
     "i8": Recipe("i8"),
     "i8-micro": Recipe("i8", "micro"),
     "i8-custom-op": Recipe("i8", "custom-op"),
+    "i8-portable": Recipe("i8", "portable"),
 }
 
 
@@ -117,7 +119,7 @@ def test_an_empty_batch_is_no_error(tmp_path: Path) -> None:
     assert model.encode([]).shape == (0, 24)
 
 
-@pytest.mark.parametrize("kind", ["f32", "custom-op"])
+@pytest.mark.parametrize("kind", ["f32", "custom-op", "portable"])
 def test_threads_may_share_a_model(kind: str, tmp_path: Path) -> None:
     model = load(random_spec(), tmp_path, KINDS[kind][0])
     texts = ["word " * (i * 7 % 13) + str(i) for i in range(64)]
@@ -280,6 +282,11 @@ def without_packages(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterato
         del sys.modules[name]  # the false ones
 
 
+def oldest_packages() -> Path:
+    """Where build/venv-oldest has its packages (tools/make_environments.sh)."""
+    return REPO / "build" / "venv-oldest" / "lib" / "python3.11" / "site-packages"
+
+
 def put(folder: Path, package: str, source: str = "") -> None:
     """A package in place of another; without a source, as if there was none."""
     (folder / package).mkdir()
@@ -335,3 +342,21 @@ def test_loading_and_running_write_nothing(tmp_path: Path) -> None:
         [sys.executable, "-c", program, tmp_path / "m.tflite"], capture_output=True, text=True
     )
     assert (outcome.returncode, outcome.stdout, outcome.stderr) == (0, "", "")
+
+
+def test_tflite_runtime_beside_numpy_2_is_one_line(without_packages: Path) -> None:
+    """The package itself: it starts, and fails in its first interpreter."""
+    package = oldest_packages() / "tflite_runtime"
+    if not package.is_dir() or sys.version_info[:2] != (3, 11) or np.__version__ < "2":
+        pytest.skip("needs Python 3.11, NumPy 2 and the tflite-runtime of `make environments`")
+    put(without_packages, "ai_edge_litert")
+    (without_packages / "tflite_runtime").symlink_to(package)
+    write_model(random_spec(), without_packages / "m.tflite")
+    outcome = subprocess.run(
+        [sys.executable, "-m", "edgebert", "infer", "-m", without_packages / "m.tflite", "a film"],
+        env={**os.environ, "PYTHONPATH": str(without_packages)},
+        capture_output=True,
+        text=True,
+    )
+    assert (outcome.returncode, outcome.stdout) == (1, "")
+    assert len(outcome.stderr.splitlines()) == 1 and "pip install 'numpy<2'" in outcome.stderr
