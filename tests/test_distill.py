@@ -30,10 +30,10 @@ from transformers import (  # noqa: E402
 )
 
 from edgebert.export.vocabulary import build_tokenizer  # noqa: E402
-from edgebert.train import augment, bert, distil_loss, finetune  # noqa: E402
+from edgebert.train import augment, bert, distill_loss, finetune  # noqa: E402
 from edgebert.train.checkpoint import load_torch  # noqa: E402
-from edgebert.train.distil_loss import Weights  # noqa: E402
 from edgebert.train.distill import Lesson, distill  # noqa: E402
+from edgebert.train.distill_loss import Weights  # noqa: E402
 from edgebert.train.run import Job, train  # noqa: E402
 from edgebert.train.teacher import open_teacher  # noqa: E402
 from edgebert.train.teacher_head import TeacherRecipe  # noqa: E402
@@ -189,17 +189,17 @@ def test_relations_of_the_same_model_do_not_diverge() -> None:
     x, mask = torch.randn(2, 5, 12), torch.tensor([[True] * 5, [True] * 3 + [False] * 2])
     y = x.clone()
     y[1, 3:] = 9  # padding
-    assert distil_loss.relation_divergence(y, x, mask, 3) == pytest.approx(0, abs=1e-6)
-    assert distil_loss.relation_divergence(-2 * y, x, mask, 3) > 0.01
-    assert distil_loss.relation_heads(128, 384) == 16
-    assert distil_loss.relation_heads(32, 48) == 16
-    assert distil_loss.relation_heads(33, 48) == 3
+    assert distill_loss.relation_divergence(y, x, mask, 3) == pytest.approx(0, abs=1e-6)
+    assert distill_loss.relation_divergence(-2 * y, x, mask, 3) > 0.01
+    assert distill_loss.relation_heads(128, 384) == 16
+    assert distill_loss.relation_heads(32, 48) == 16
+    assert distill_loss.relation_heads(33, 48) == 3
 
 
 def test_soft_logits_are_learned_at_the_temperature() -> None:
     """As Hinton et al. have it; checked by NumPy."""
     logits, soft = torch.tensor([[1.0, -1.0]]), torch.tensor([[0.5, 2.0]])
-    objective = distil_loss.Distillation(
+    objective = distill_loss.Distillation(
         Weights(hard=0.25, soft=0.5, temperature=2.0), soft, torch.tensor([1])
     )
     p, q = np.exp([0.25, 1.0]), np.exp([0.5, -0.5])
@@ -210,7 +210,7 @@ def test_soft_logits_are_learned_at_the_temperature() -> None:
 
 def test_texts_without_labels_count_by_the_teacher_alone() -> None:
     logits = torch.tensor([[1.0, -1.0], [3.0, 0.0]])
-    objective = distil_loss.Distillation(Weights(), logits, torch.tensor([0]))
+    objective = distill_loss.Distillation(Weights(), logits, torch.tensor([0]))
     assert float(objective._of_logits(logits[1:], [1])) == pytest.approx(0, abs=1e-6)
     assert float(objective._of_logits(logits[:1], [0])) > 0.01
 

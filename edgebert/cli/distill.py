@@ -113,8 +113,8 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError("--hard and --soft are both 0: nothing would teach the labels")
 
     def start(job: Job, report: Report, say: Say) -> dict[str, Any]:
-        from edgebert.train.distil_loss import Weights
         from edgebert.train.distill import Lesson, distill
+        from edgebert.train.distill_loss import Weights
         from edgebert.train.teacher_head import TeacherRecipe
 
         lesson = Lesson(

@@ -25,7 +25,7 @@ from edgebert.sequence import Text
 from edgebert.train.augment import sample_lines, variants
 from edgebert.train.bert import Encoded, Vocabulary, build, collate, predict
 from edgebert.train.checkpoint import save_atomically
-from edgebert.train.distil_loss import Distillation, Layers, Observer, Weights
+from edgebert.train.distill_loss import Distillation, Layers, Observer, Weights
 from edgebert.train.finetune import Epoch
 from edgebert.train.init import take_weights
 from edgebert.train.match import match_labels
