@@ -8,6 +8,8 @@ import lzma
 import os
 import random
 import signal
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -465,6 +467,28 @@ def test_command_line_from_text_to_a_model(
     init = ["--init", str(encoder), "--epochs", "1", "-o", str(model)]
     assert main(["train", *data, *tokens, *init]) == 0
     assert "fresh: bert.pooler.dense.weight" in capsys.readouterr().out
+
+
+def test_two_processes_learn_the_same_as_one(corpus_folder: Path) -> None:
+    """As ``accelerate launch`` and ``torchrun`` start them; each has half of every batch."""
+    arguments = ["pretrain", str(corpus_folder), "--preset", "nano", "--tokenizer", "word"]
+    arguments += ["--tokens", "16", "--batch-size", "5", "--steps", "3", "--threads", "1", "-o"]
+    one, two = corpus_folder.parent / "one.pt", corpus_folder.parent / "two.pt"
+    assert main([*arguments, str(one)]) == 0
+    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    done = subprocess.run(
+        [sys.executable, *launch, "-m", "edgebert", *arguments, str(two)],
+        env={**os.environ, "ACCELERATE_USE_CPU": "1", "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) == 3  # one process speaks
+    assert torch.load(two, weights_only=True)["training"]["devices"] == 2
+    learned = weights(two)
+    for name, values in weights(one).items():
+        torch.testing.assert_close(learned[name], values, atol=1e-4, rtol=0)
 
 
 def test_interruption_is_exit_status_130(
