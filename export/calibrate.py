@@ -77,6 +77,11 @@ class Loss:
             return 100 * (self.accuracy[1] - self.accuracy[0])
         return 100 * (1 - self.same)
 
+    @property
+    def notable(self) -> bool:
+        """Whether it is more than a point, and more than three texts, which may be chance."""
+        return self.points > max(1.0, 300 / self.num_texts)
+
 
 def float_logits(spec: ModelSpec, texts: Texts) -> np.ndarray:
     """Logits of a float32 model for the texts to compare by."""
@@ -85,18 +90,37 @@ def float_logits(spec: ModelSpec, texts: Texts) -> np.ndarray:
         return _logits(Path(folder) / "model.ebm", texts)
 
 
-def measure_loss(exact: np.ndarray, path: Path, texts: Texts) -> Loss:
+def fitting(spec: ModelSpec, texts: Sequence[Text], longest: int) -> list[int]:
+    """Which texts an artifact of ``longest`` tokens cuts no more than the model does."""
+    limits = spec.config.max_position_embeddings, spec.config.type_vocab_size
+    if longest >= limits[0]:
+        return list(range(len(texts)))
+    ends = from_texts(Tokenizer(spec.tokenizer), texts, *limits).ends
+    return [i for i, tokens in enumerate(ends) if len(tokens) <= longest]
+
+
+def measure_loss(exact: np.ndarray, path: Path, texts: Texts, spec: ModelSpec) -> Loss | None:
     """Compare an artifact with its float32 model.
 
     Args:
         exact: logits of the float32 model, of :func:`float_logits`.
         path: the artifact.
-        texts: what to compare by.
+        texts: what to compare by; those that the artifact can read whole count.
+        spec: the float32 model.
+
+    Returns:
+        None if it can read none of them.
 
     Raises:
         MissingPackageError: the artifact's engine is not installed.
     """
-    config, logits = load(path).config, _logits(path, texts)
+    config = load(path).config
+    rows = fitting(spec, texts.texts[:NUM_COMPARE], config.max_position_embeddings)
+    if not rows:
+        return None
+    labels = [texts.labels[i] for i in rows] if texts.labels else None
+    texts = Texts(texts.name, [texts.texts[i] for i in rows], labels)
+    exact, logits = exact[rows], _logits(path, texts)
     accuracy = None
     if config.task == "regression":
         same = np.abs(exact - logits)[:, 0] <= 0.05 * np.ptp(exact)
@@ -104,7 +128,7 @@ def measure_loss(exact: np.ndarray, path: Path, texts: Texts) -> Loss:
         same = exact.argmax(1) == logits.argmax(1)
         if texts.labels:
             known = {label: i for i, label in enumerate(config.labels)}
-            truth = np.array([known.get(label, -1) for label in texts.labels[:NUM_COMPARE]])
+            truth = np.array([known.get(label, -1) for label in texts.labels])
             accuracy = (
                 float((logits.argmax(1) == truth).mean()),
                 float((exact.argmax(1) == truth).mean()),

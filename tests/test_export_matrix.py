@@ -22,6 +22,7 @@ from edgebert.export.roles import all_roles
 from edgebert.export.spec import ModelSpec
 from edgebert.model import TruncationWarning
 from edgebert.sequence import Text
+from tests.conftest import REPO
 from tests.models import SMALL, SMALL_I8, random_spec
 
 for package in ("onnx", "onnxruntime", "tflite"):
@@ -152,3 +153,16 @@ def test_what_no_format_can_be_is_said_before_anything_is_read(
 ) -> None:
     assert main(["export", "missing.pt", *options.split()]) == 2
     assert capsys.readouterr().err == f"edgebert: {message}\n"
+
+
+def test_short_lengths_are_no_loss_of_int8(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["export", str(REPO / "models" / "uno-sst2.pt"), "-o", str(tmp_path)]
+    data = str(REPO / "tests" / "data" / "sst2_dev_head.tsv")
+    tokens = ["--to", "tflite", "--dtype", "i8", "--tokens"]
+    assert main([*command, *tokens, "8", "--calibrate", data]) == 0
+    printed = capsys.readouterr().out
+    assert "WARNING" not in printed and "of 199" not in printed and "have f32's label" in printed
+    assert main([*command, *tokens, "2", "--calibrate", data]) == 0
+    assert "what it lost is not known" in capsys.readouterr().out

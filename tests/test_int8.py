@@ -18,7 +18,14 @@ from edgebert._native import ffi, lib
 from edgebert.cli import main
 from edgebert.config import HashParams
 from edgebert.export import write_model
-from edgebert.export.calibrate import Texts, float_logits, layer_errors, measure_loss, worst_layer
+from edgebert.export.calibrate import (
+    Loss,
+    Texts,
+    float_logits,
+    layer_errors,
+    measure_loss,
+    worst_layer,
+)
 from edgebert.export.checkpoint import read_checkpoint
 from edgebert.export.ebm import ebm_bytes
 from edgebert.export.four_bits import four_bit_scales, to_four_bits
@@ -162,14 +169,14 @@ def test_a_broken_model_is_said_to_have_lost(uno: ModelSpec, tmp_path: Path) -> 
     exact, file = float_logits(uno, texts), tmp_path / "model.ebm"
     int8 = quantise(uno, texts.calibration)
     write_model(int8, file)
-    assert measure_loss(exact, file, texts).points <= 1
+    assert measure_loss(exact, file, texts, uno).points <= 1
     weights = [
         replace(w, values=w.values * 0) if (w.role, w.layer) == ("output_weight", 1) else w
         for w in int8.weights
     ]
     broken = replace(int8, weights=tuple(weights))
     write_model(broken, file)
-    assert measure_loss(exact, file, texts).points > 1
+    assert measure_loss(exact, file, texts, uno).points > 1
     assert worst_layer(uno, broken, texts.texts)[0] == "output_norm of layer 1"
 
 
@@ -284,3 +291,13 @@ def test_every_instruction_set_gives_the_same_bytes(
     monkeypatch.setenv("EDGEBERT_ISA", "z80")
     with pytest.raises(edgebert.EdgebertError, match="EDGEBERT_ISA=z80"):
         edgebert.load(tmp_path / "model.ebm")
+
+
+@pytest.mark.parametrize(
+    ("num_texts", "same", "notable"),
+    [(64, 62 / 64, False), (64, 60 / 64, True), (4096, 0.991, False), (4096, 0.989, True)],
+)
+def test_a_loss_is_warned_of_where_it_is_no_chance(
+    num_texts: int, same: float, notable: bool
+) -> None:
+    assert Loss(num_texts, same, None).notable == notable

@@ -15,8 +15,6 @@ from edgebert.cli.output import print_json, print_table, thousands
 from edgebert.errors import EdgebertError, MissingPackageError, UsageError
 from edgebert.export import DTYPES, WRITERS, write_model
 from edgebert.export.recipe import VARIANTS, Recipe
-from edgebert.sequence import from_texts
-from edgebert.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
     from edgebert.export.calibrate import Texts
@@ -232,13 +230,15 @@ def _loss(path: Path, exact: np.ndarray, texts: Texts, models: tuple[ModelSpec, 
     from edgebert.export.calibrate import measure_loss, worst_layer
 
     try:
-        loss = measure_loss(exact, path, texts)
+        loss = measure_loss(exact, path, texts, models[0])
     except MissingPackageError:
         return ""
+    if loss is None:
+        return f"{path.name}: no text of {texts.name} fits it; what it lost is not known"
     note = f"{path.name} on {loss.num_texts} of {texts.name}: {loss.same:.1%} have f32's label"
     if loss.accuracy:
         note += f"; accuracy {loss.accuracy[0]:.4f}, f32 {loss.accuracy[1]:.4f}"
-    if loss.points > 1:
+    if loss.notable:
         note += f". WARNING: {loss.points:.1f} points lost"
         if models[1].dtype in INTEGER_DTYPES:
             where, error = worst_layer(*models, texts.texts)
@@ -262,6 +262,7 @@ def _difference(path: Path, probe: Probe | None, spec: ModelSpec) -> tuple[float
 
     Of texts that the artifact does not cut more than PyTorch did.
     """
+    from edgebert.export.calibrate import fitting
     from edgebert.model import TruncationWarning, load
 
     if probe is None:
@@ -273,16 +274,14 @@ def _difference(path: Path, probe: Probe | None, spec: ModelSpec) -> tuple[float
         model = load(path)
     except MissingPackageError as error:
         return None, f"Not compared with PyTorch: {error}"
-    limits = spec.config.max_position_embeddings, spec.config.type_vocab_size
-    ends = from_texts(Tokenizer(spec.tokenizer), probe.texts, *limits).ends
     longest = model.config.max_position_embeddings
-    fitting = [i for i, tokens in enumerate(ends) if len(tokens) <= longest]
-    if not fitting:
+    rows = fitting(spec, probe.texts, longest)
+    if not rows:
         return None, f"Not compared with PyTorch: no text of its answers fits {longest} tokens"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", TruncationWarning)
-        logits = model.logits([probe.texts[i] for i in fitting])
-    return float(np.abs(logits - probe.logits[fitting]).max()), ""
+        logits = model.logits([probe.texts[i] for i in rows])
+    return float(np.abs(logits - probe.logits[rows]).max()), ""
 
 
 def _row(artifact: Artifact) -> list[str]:
