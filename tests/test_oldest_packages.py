@@ -19,6 +19,7 @@ FILES = (
     "test_onnx_engine.py",
     "test_onnx_forms.py",
     "test_tflite_engine.py",
+    "test_tflite_hash.py",
 )
 
 
