@@ -368,10 +368,11 @@ def test_an_interrupted_run_goes_on_and_ends_the_same(corpus_folder: Path) -> No
         if evaluation.step == 10:
             signal.raise_signal(signal.SIGINT)
 
+    handler = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
         pretrain(options, interrupt)
     assert not options.output.exists()
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is handler
     remembered = torch.load(corpus_folder.parent / "again.pt.resume", weights_only=True)
     assert remembered["step"] == 10
 
