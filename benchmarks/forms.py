@@ -51,8 +51,8 @@ def main(arguments: list[str] | None = None) -> None:
         folder = options.output or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
         for suffix, writer in WRITERS.items():
-            for variant in ("", *writer.variants):
-                for dtype in writer.dtypes:
+            for variant, dtypes in writer.forms.items():
+                for dtype in dtypes:
                     name = "-".join(filter(None, (options.checkpoint.stem, dtype, variant)))
                     path = folder / f"{name}.{suffix}"
                     exported = spec

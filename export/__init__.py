@@ -17,27 +17,34 @@ class Writer(NamedTuple):
 
     Attributes:
         target: its writer, imported when it is used.
-        dtypes: that it can hold.
-        variants: of VARIANTS, that it can be.
+        forms: the dtypes that it can hold, by variant: "" or one of VARIANTS.
         quantises: whether the writer converts a float32 spec, calibrated if that takes it, to other
             dtypes itself; else it wants the integers of quantise.py.
     """
 
     target: str
-    dtypes: tuple[str, ...]
-    variants: tuple[str, ...] = ()
+    forms: dict[str, tuple[str, ...]]
     quantises: bool = True
 
+    @property
+    def dtypes(self) -> tuple[str, ...]:
+        """Those of files that are no variant."""
+        return self.forms[""]
+
+
+_ONNX = ("f32", "i8")
+_TFLITE = ("f32", "f16", "i8")
 
 # One row for each file format, by its suffix.
 WRITERS = {
-    "onnx": Writer("edgebert.export.onnx:write_onnx", ("f32", "i8"), ("custom-op", "portable")),
+    "onnx": Writer(
+        "edgebert.export.onnx:write_onnx", {"": _ONNX, "custom-op": _ONNX, "portable": _ONNX}
+    ),
     "tflite": Writer(
         "edgebert.export.tflite:write_tflite",
-        ("f32", "f16", "i8"),
-        ("custom-op", "portable", "micro"),
+        {"": _TFLITE, "custom-op": _TFLITE, "portable": _TFLITE, "micro": ("f32", "i8")},
     ),
-    "ebm": Writer("edgebert.export.ebm:write_ebm", ("f32", "i8", "i4"), quantises=False),
+    "ebm": Writer("edgebert.export.ebm:write_ebm", {"": ("f32", "i8", "i4")}, quantises=False),
 }
 DTYPES = tuple(dict.fromkeys(dtype for writer in WRITERS.values() for dtype in writer.dtypes))
 

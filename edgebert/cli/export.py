@@ -86,7 +86,7 @@ def add_parser(subparsers: Any) -> None:
 
 def _formats_of(what: str) -> list[str]:
     """The formats that have a dtype or a variant."""
-    return [name for name, row in WRITERS.items() if what in (*row.dtypes, *row.variants)]
+    return [name for name, row in WRITERS.items() if what in (*row.dtypes, *row.forms)]
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ def _wanted(
         for variant in dict.fromkeys(variants)
         for dtype in dtypes
         for suffix in formats
-        if dtype in WRITERS[suffix].dtypes and variant in ("", *WRITERS[suffix].variants)
+        if dtype in WRITERS[suffix].forms.get(variant, ())
     ]
     named = " and ".join(formats)
     options = [f"--{variant}" for variant in variants if variant]
