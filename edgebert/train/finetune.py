@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import math
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,9 +75,10 @@ class Outcome:
     epochs: list[Epoch]
 
 
-class Objective(nn.Module):
+class Objective(nn.Module, ABC):
     """The loss. Its parameters, if any, are learned with the model's and then dropped."""
 
+    @abstractmethod
     def forward(
         self, model: BertForSequenceClassification, batch: dict[str, Tensor], rows: list[int]
     ) -> Tensor:
@@ -87,7 +89,6 @@ class Objective(nn.Module):
             batch: the rows collated, on the model's device.
             rows: their numbers, to find targets by.
         """
-        raise NotImplementedError
 
 
 class Labelled(Objective):

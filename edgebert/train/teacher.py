@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import inspect
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ _TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "spiece.model",
 _WEIGHT_FILES = ("*.safetensors", "pytorch_model*.bin")
 
 
-class Teacher(nn.Module):
+class Teacher(nn.Module, ABC):
     """A classifier to learn from, frozen unless it is being fine-tuned itself.
 
     Attributes:
@@ -63,13 +64,13 @@ class Teacher(nn.Module):
             batch.pop("token_type_ids")
         return self.network(**batch)
 
+    @abstractmethod
     def encode(self, texts: Sequence[Text], max_tokens: int) -> list[Encoded]:
         """Its inputs of texts, cut to ``max_tokens`` or to what it can read."""
-        raise NotImplementedError
 
+    @abstractmethod
     def tokens(self, row: Encoded) -> list[bytes]:
         """The tokens of an input, as bytes, to compare with the student's."""
-        raise NotImplementedError
 
     def word_vectors(self, words: Sequence[str]) -> tuple[list[str], Tensor]:
         """Those of the words that are one token, and their input embeddings [n, dimension]."""
