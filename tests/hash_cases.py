@@ -13,17 +13,25 @@ odd_moduli = st.one_of(
     st.sampled_from([3, 257, 1_000_000_007, 2**31 - 1]),
     st.integers(1, 2**30 - 1).map(lambda n: 2 * n + 1),
 )
-poly_params = odd_moduli.flatmap(
-    lambda modulus: st.builds(
-        HashParams,
-        dimension=st.integers(1, 40),
-        max_ngram=st.integers(1, 16),
-        modulus=st.just(modulus),
-        base=st.integers(1, modulus - 1),
-        seed=st.integers(0, 2**32 - 1),
-        boundary_marks=st.booleans(),
+
+
+def hash_params(*families: str) -> st.SearchStrategy[HashParams]:
+    """Parameters of these families."""
+    return odd_moduli.flatmap(
+        lambda modulus: st.builds(
+            HashParams,
+            family=st.sampled_from(families),
+            dimension=st.integers(1, 40),
+            max_ngram=st.integers(1, 16),
+            modulus=st.just(modulus),
+            base=st.integers(1, modulus - 1),
+            seed=st.integers(0, 2**32 - 1),
+            boundary_marks=st.booleans(),
+        )
     )
-)
+
+
+poly_params = hash_params("poly")
 token_lists = st.lists(st.binary(max_size=120), min_size=1, max_size=4)
 
 

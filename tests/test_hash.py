@@ -16,6 +16,7 @@ from edgebert.errors import ModelError
 from edgebert.hash import HashEmbedding
 from edgebert.hash_reference import columns, hash_embed, multipliers, murmur3_32
 from tests.golden_hash import golden_vectors
+from tests.hash_cases import hash_params
 
 Embed = Callable[[Sequence[bytes], HashParams], np.ndarray]
 
@@ -79,22 +80,7 @@ def test_murmur3_family_is_mmh3_of_each_gram_and_column(embed: Embed) -> None:
             assert column == np.float32(2 * total / (len(grams) * params.modulus))
 
 
-odd_moduli = st.one_of(
-    st.sampled_from([3, 257, 1_000_000_007, 2**31 - 1]),
-    st.integers(1, 2**30 - 1).map(lambda n: 2 * n + 1),
-)
-all_params = odd_moduli.flatmap(
-    lambda modulus: st.builds(
-        HashParams,
-        family=st.sampled_from(HASH_FAMILIES),
-        dimension=st.integers(1, 40),
-        max_ngram=st.integers(1, 16),
-        modulus=st.just(modulus),
-        base=st.integers(1, modulus - 1),
-        seed=st.integers(0, 2**32 - 1),
-        boundary_marks=st.booleans(),
-    )
-)
+all_params = hash_params(*HASH_FAMILIES)
 any_token = st.one_of(
     st.binary(max_size=200), st.text(max_size=200).map(lambda t: t.encode(errors="ignore")[:200])
 )

@@ -40,6 +40,7 @@ from edgebert.train.masked_lm import OutputLoss  # noqa: E402
 from edgebert.train.masking import NOT_PREDICTED, SPECIAL, Masker, choose_words  # noqa: E402
 from edgebert.train.pretrain import Evaluation, Job, Recipe, pretrain  # noqa: E402
 from edgebert.train.text_stream import TextStream, find_files, scan  # noqa: E402
+from tests.test_train import assert_same, weights  # noqa: E402
 
 CONFIG = ModelConfig(
     hidden_size=32,
@@ -92,16 +93,6 @@ def job(folder: Path, **changes: object) -> Job:
         "eval_every": 10,
     }
     return Job(**{**values, **changes})  # type: ignore[arg-type]
-
-
-def weights(path: Path) -> dict[str, Any]:
-    state: dict[str, Any] = torch.load(path, weights_only=True)["state_dict"]
-    return state
-
-
-def assert_same(a: dict[str, Any], b: dict[str, Any]) -> None:
-    assert a.keys() == b.keys()
-    assert [name for name in a if not torch.equal(a[name], b[name])] == []
 
 
 # Masks
