@@ -5,6 +5,7 @@ Names are Hugging Face's (``BertConfig``) wherever that has one.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
@@ -12,7 +13,11 @@ from typing import Any
 from edgebert.errors import ModelError
 
 HASH_FAMILIES = ("poly", "murmur3")  # position = EB_HASH_* in edgebert.h
-TASKS = ("classification", "regression")  # position = EB_TASK_*
+# What a model is for, position = EB_TASK_*. Those of LABELLED have a pooler and a classifier; the
+# others have none, and pool by the mean of the last hidden states, scaled to length 1.
+TASKS = ("classification", "regression", "embedding", "tagging")
+LABELLED = ("classification", "regression")
+MAX_TAGS = 4096  # = EB_MAX_TAGS
 ACTIVATIONS = ("gelu",)  # position = EB_ACTIVATION_*
 DTYPES = ("f32", "i8", "i4")  # of models; position = EB_DTYPE_*
 
@@ -44,7 +49,11 @@ class HashParams:
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """Shape of the encoder and its head, and the hash in front of it."""
+    """Shape of the encoder and its heads, and the hash in front of it.
+
+    ``labels`` are those of a whole text, ``tags`` those of its words, in the BIO scheme: ``O``,
+    ``B-city``, ``I-city`` ... A model may have both, as one that finds intent and slots.
+    """
 
     hidden_size: int = 128
     num_hidden_layers: int = 2
@@ -56,6 +65,7 @@ class ModelConfig:
     hidden_act: str = "gelu"
     task: str = "classification"
     labels: tuple[str, ...] = ("0", "1")
+    tags: tuple[str, ...] = ()
     hash: HashParams = field(default_factory=HashParams)
 
     @property
@@ -63,10 +73,15 @@ class ModelConfig:
         """Number of logits: one for regression, whatever the label is called."""
         return len(self.labels)
 
+    @property
+    def num_tags(self) -> int:
+        """Number of tag logits of each token; 0: the model has no tagging head."""
+        return len(self.tags)
+
     def to_dict(self) -> dict[str, Any]:
         """A document of plain JSON types, which :meth:`from_dict` reads back."""
         document = asdict(self)
-        document["labels"] = list(self.labels)
+        document["labels"], document["tags"] = list(self.labels), list(self.tags)
         return document
 
     @classmethod
@@ -78,6 +93,7 @@ class ModelConfig:
             if not isinstance(document["labels"], (list, tuple)):
                 raise ModelError("the model's config is invalid: labels must be a list")
             values["labels"] = tuple(document["labels"])
+            values["tags"] = _tags(document.get("tags", ()))
             values["hash"] = HashParams(**document["hash"])
             config = cls(**values)
         except (AttributeError, KeyError, TypeError) as error:
@@ -117,9 +133,20 @@ def _check(config: ModelConfig) -> None:
     must(config.hidden_act in ACTIVATIONS, f"hidden_act must be one of {ACTIVATIONS}")
     must(config.task in TASKS, f"task must be one of {TASKS}")
     must(
-        1 <= len(config.labels) <= 65536 and all(_is_text(label) for label in config.labels),
-        "labels must be 1 to 65536 texts",
+        len(config.labels) <= 65536 and all(_is_text(label) for label in config.labels),
+        "labels must be at most 65536 texts",
     )
+    must(
+        bool(config.labels) == (config.task in LABELLED),
+        f"{' and '.join(LABELLED)} have labels, other tasks have none",
+    )
+    must(
+        len(config.tags) <= MAX_TAGS and all(map(_is_tag, config.tags)),
+        f"tags must be at most {MAX_TAGS} of the form O, B-name or I-name",
+    )
+    must(len(set(config.tags)) == len(config.tags), "no tag may come twice")
+    must(config.task != "tagging" or config.num_tags > 0, "tagging has tags")
+    must(config.task != "embedding" or config.num_tags == 0, "embedding has no tags")
     must(config.task != "regression" or config.num_labels == 1, "regression has one label")
     params = config.hash
     must(params.family in HASH_FAMILIES, f"hash family must be one of {HASH_FAMILIES}")
@@ -130,6 +157,16 @@ def _check(config: ModelConfig) -> None:
     must(params.modulus % 2 == 1, "the hash modulus must be odd")
     must(params.base < params.modulus, "the hash base must be below its modulus")
     must(type(params.boundary_marks) is bool, "boundary_marks must be true or false")
+
+
+def _tags(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list | tuple):
+        raise ModelError("the model's config is invalid: tags must be a list")
+    return tuple(value)
+
+
+def _is_tag(value: object) -> bool:
+    return _is_text(value) and (value == "O" or bool(re.fullmatch(r"[BI]-.+", str(value))))
 
 
 def _is_text(value: object) -> bool:

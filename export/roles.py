@@ -16,8 +16,8 @@ class Role(NamedTuple):
 
     Attributes:
         name: ``qkv_weight``, ``pooler_bias``, ...
-        sources: names in ``BertForSequenceClassification``'s state dict, ``{layer}`` to be filled
-            in; several are stacked along the first axis.
+        sources: names in ``BertForSequenceClassification``'s state dict (``tagger``: our own),
+            ``{layer}`` to be filled in; several are stacked along the first axis.
         dimensions: shape of each source, as names of ModelConfig's attributes.
     """
 
@@ -78,10 +78,11 @@ LAYER_ROLES = (
     *_linear("output", "hidden_size", "intermediate_size", _LAYER + "output.dense"),
     *_norm("output_norm", _LAYER + "output.LayerNorm"),
 )
-HEAD_ROLES = (
+LABEL_ROLES = (
     *_linear("pooler", "hidden_size", "hidden_size", "bert.pooler.dense"),
     *_linear("classifier", "num_labels", "hidden_size", "classifier"),
 )
+TAG_ROLES = _linear("tagger", "num_tags", "hidden_size", "tagger")
 
 
 def all_roles(config: ModelConfig) -> Iterator[tuple[Role, int]]:
@@ -89,7 +90,12 @@ def all_roles(config: ModelConfig) -> Iterator[tuple[Role, int]]:
     yield from ((role, 0) for role in EMBEDDING_ROLES)
     for layer in range(config.num_hidden_layers):
         yield from ((role, layer) for role in LAYER_ROLES)
-    yield from ((role, 0) for role in HEAD_ROLES)
+    yield from ((role, 0) for role in _head_roles(config))
+
+
+def _head_roles(config: ModelConfig) -> tuple[Role, ...]:
+    labels = LABEL_ROLES if config.num_labels else ()
+    return (*labels, *(TAG_ROLES if config.num_tags else ()))
 
 
 def state_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
@@ -103,5 +109,5 @@ def state_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
 
 def encoder_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
     """The same without the head: what pretraining learns."""
-    head = {source for role in HEAD_ROLES for source in role.sources}
+    head = {source for role in (*LABEL_ROLES, *TAG_ROLES) for source in role.sources}
     return {name: shape for name, shape in state_shapes(config).items() if name not in head}

@@ -134,6 +134,8 @@ eb_status eb_sequence(const eb_tokenizer *tokenizer, const eb_text *text, uint32
 
 #define EB_TASK_CLASSIFICATION 0 /* logits, one for each label */
 #define EB_TASK_REGRESSION 1     /* one number */
+#define EB_TASK_EMBEDDING 2      /* a vector of length 1 that stands for the whole text */
+#define EB_TASK_TAGGING 3        /* a tag for each word; the tasks above may have tags besides */
 
 #define EB_ACTIVATION_GELU 0 /* x * Phi(x), the exact one (erf) */
 
