@@ -161,7 +161,7 @@ def test_a_student_of_pairs_has_the_teachers_tokens(tmp_path: Path) -> None:
     distill(options, Lesson(other, Weights(relations=1.0), augment=1), say=said.append)
     (tmp_path / "more.txt").write_text("a dog")
     with pytest.raises(DataError, match="single texts cannot join pairs"):
-        distill(options, Lesson(other, unlabelled=tmp_path / "more.txt"))
+        distill(options, Lesson(other, unlabelled=[tmp_path / "more.txt"]))
 
 
 def test_a_teacher_of_another_architecture(tmp_path: Path) -> None:
@@ -500,17 +500,23 @@ def test_variants_drop_words_and_replace_them_by_like_ones(folder: Path) -> None
 def test_unlabelled_text_is_sampled_evenly(tmp_path: Path, name: str) -> None:
     text = "".join(f"line {i}\n\n" for i in range(1000)).encode()
     (tmp_path / name).write_bytes(lzma.compress(text) if name.endswith("xz") else text)
-    drawn = [int(line.split()[1]) for line in augment.sample_lines(tmp_path / name, 200, 0)]
+    drawn = [int(line.split()[1]) for line in augment.sample_lines([tmp_path / name], 200, 0)]
     assert drawn == sorted(set(drawn))
     assert len(drawn) == 200
     assert np.mean(drawn) == pytest.approx(500, abs=80)
-    assert len(augment.sample_lines(tmp_path / name, 5000, 0)) == 1000
+    assert len(augment.sample_lines([tmp_path / name], 5000, 0)) == 1000
+
+
+def test_unlabelled_lines_are_cut_into_sentences(tmp_path: Path) -> None:
+    (tmp_path / "more.txt").write_text('He said "no." Then (so it was) he went! Why? 3.5 times.\n')
+    drawn = augment.sample_lines([tmp_path / "more.txt"], 9, 0, sentences=True)
+    assert drawn == ['He said "no."', "Then (so it was) he went!", "Why?", "3.5 times."]
 
 
 def test_unlabelled_text_joins_the_data(tmp_path: Path, folder: Path) -> None:
     (tmp_path / "more.txt").write_text("the yellow dog\none green house\n" * 50)
     recipe = replace(RECIPE, epochs=1)
-    lesson = Lesson(folder, unlabelled=tmp_path / "more.txt", unlabelled_lines=70)
+    lesson = Lesson(folder, unlabelled=[tmp_path / "more.txt"], unlabelled_lines=70)
     document = distill(job(tmp_path, recipe=recipe), lesson)
     assert (document["texts"], document["unlabelled"], document["examples"]) == (230, 70, 160)
     (tmp_path / "more.txt").write_text("\n")

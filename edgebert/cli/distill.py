@@ -76,13 +76,21 @@ def add_parser(subparsers: Any) -> None:
         metavar="N",
         help="variants of each text, with words dropped and replaced (default: %(default)s)",
     )
-    add("--unlabelled", metavar="FILE", type=Path, help="plain text, a text a line; also .gz, .xz")
+    add(
+        "--unlabelled",
+        metavar="PATH",
+        type=Path,
+        nargs="+",
+        default=[],
+        help="plain text, a text a line: .txt, .txt.gz, .txt.xz, or folders of them",
+    )
     add(
         "--unlabelled-lines",
         type=integer(1),
         metavar="N",
         help="how many lines to draw (default: as many as there are labelled texts)",
     )
+    add("--sentences", action="store_true", help="cut these lines into sentences, and draw of them")
 
     add = parser.add_argument_group("weights of the loss").add_argument
     add("--hard", type=_weight, default=0.1, metavar="X", help="labels (default: %(default)s)")
@@ -123,6 +131,7 @@ def run(args: argparse.Namespace) -> int:
             augment=args.augment,
             unlabelled=args.unlabelled,
             unlabelled_lines=args.unlabelled_lines,
+            sentences=args.sentences,
             logits=args.teacher_logits,
             head=args.fine_tune_teacher,
             teacher_recipe=TeacherRecipe(args.teacher_epochs, args.teacher_lr, args.seed),

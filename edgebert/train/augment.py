@@ -7,6 +7,7 @@ et al., 2020); a teacher without such a table leaves words that are drawn from t
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 DROPPED = 0.1  # share of the words of a variant that are left out
 REPLACED = 0.2  # share that are replaced
 NUM_ALIKE = 10  # words that may replace one
+_SENTENCE_END = re.compile(r"(?:(?<=[.!?])|(?<=[.!?][\"')\]]))\s+")
 _ROWS = 1024  # of the words' similarities, at a time
 
 
@@ -67,26 +69,31 @@ def _alike(teacher: Teacher, words: Sequence[str]) -> dict[str, list[str]]:
     return result
 
 
-def sample_lines(path: Path, count: int, seed: int) -> list[str]:
+def sample_lines(
+    paths: Sequence[Path], count: int, seed: int, *, sentences: bool = False
+) -> list[str]:
     """At most ``count`` lines of plain text, drawn evenly in one pass, in their order.
 
     Args:
-        path: a file of :func:`edgebert.train.text_stream.find_files`, or a folder of them. It may
-            be larger than memory.
+        paths: files of :func:`edgebert.train.text_stream.find_files`, and folders of them. They
+            may be larger than memory.
         count: how many.
         seed: of the drawing.
+        sentences: cut the lines into sentences and draw of these.
 
     Raises:
-        DataError: it cannot be read, or holds no text.
+        DataError: one cannot be read, or they hold no text.
     """
     rng = random.Random(seed)
     kept: list[tuple[int, str]] = []
-    lines = (line.strip() for file in find_files([path]) for line in read_lines(file))
-    for number, line in enumerate(line for line in lines if line):
+    lines = (line for file in find_files(paths) for line in read_lines(file))
+    if sentences:
+        lines = (sentence for line in lines for sentence in _SENTENCE_END.split(line))
+    for number, line in enumerate(line for line in map(str.strip, lines) if line):
         if number < count:
             kept.append((number, line))
         elif (slot := rng.randrange(number + 1)) < count:
             kept[slot] = (number, line)
     if not kept:
-        raise DataError(f"{path}: holds no text")
+        raise DataError(f"{', '.join(map(str, paths))}: holds no text")
     return [line for _, line in sorted(kept)]

@@ -34,6 +34,7 @@ from edgebert.train.teacher import Teacher, open_encoder, open_teacher
 from edgebert.train.teacher_head import TeacherRecipe, fine_tune
 
 ASKED = 4096  # texts that the teacher answers to before its answers are saved
+DRAW = 0  # seed of the texts that the teacher alone labels: runs of all seeds share its answers
 LEAST_AGREEMENT = 0.5  # with the labels, as a share of chance
 LEAST_ALIKE = 0.5  # share of texts whose tokens must be the teacher's, to learn from its layers
 
@@ -46,8 +47,10 @@ class Lesson:
         teacher: a classifier's folder or ``model.pt``; with ``head`` an encoder's folder.
         weights: of the parts of the loss.
         augment: variants of each labelled text.
-        unlabelled: file of texts, one a line, for the teacher to label; ``.xz`` too.
-        unlabelled_lines: how many of its lines to draw; None: as many as there are labelled texts.
+        unlabelled: files of texts, one a line, for the teacher to label; ``.xz`` too.
+        unlabelled_lines: how many of their lines to draw; None: as many as there are labelled
+            texts.
+        sentences: cut these lines into sentences first, and draw of these.
         logits: file that keeps the teacher's answers; None: beside the output.
         head: folder for the teacher that is fine-tuned first; None: it is a classifier already.
         teacher_recipe: how that is done.
@@ -56,8 +59,9 @@ class Lesson:
     teacher: Path
     weights: Weights = field(default_factory=Weights)
     augment: int = 0
-    unlabelled: Path | None = None
+    unlabelled: Sequence[Path] = ()
     unlabelled_lines: int | None = None
+    sentences: bool = False
     logits: Path | None = None
     head: Path | None = None
     teacher_recipe: TeacherRecipe = field(default_factory=TeacherRecipe)
@@ -89,12 +93,12 @@ def distill(
     if job.output.resolve() == lesson.teacher.resolve():
         raise DataError(f"{job.output} is the teacher: -o takes the name of another file")
     if lesson.unlabelled and task.data.pairs:
-        raise DataError(f"{lesson.unlabelled}: single texts cannot join pairs of texts")
+        raise DataError(f"{lesson.unlabelled[0]}: single texts cannot join pairs of texts")
     teacher = _teacher(job, task, lesson, say)
     teacher.to("cuda" if torch.cuda.is_available() else "cpu")
     order, how = match_labels(task, teacher)
     say(f"{teacher.path}: {how}")
-    texts = _texts(job, task, lesson, teacher)
+    texts = _texts(task, lesson, teacher)
     inputs = teacher.encode([*texts, *task.dev.texts], task.config.max_position_embeddings)
     logits = _logits(task, teacher, texts, inputs, answers)[:, order]
     soft = logits[: len(texts)]
@@ -138,13 +142,14 @@ def _teacher(job: Job, task: Task, lesson: Lesson, say: Callable[[str], None]) -
     return teacher_
 
 
-def _texts(job: Job, task: Task, lesson: Lesson, teacher: Teacher) -> list[Text]:
+def _texts(task: Task, lesson: Lesson, teacher: Teacher) -> list[Text]:
     """The labelled texts, then those that the teacher alone labels."""
-    seed, data = job.recipe.seed, task.data.texts
+    data = task.data.texts
     lines: list[str] = []
     if lesson.unlabelled:
-        lines = sample_lines(lesson.unlabelled, lesson.unlabelled_lines or len(data), seed)
-    return [*data, *variants(data, lesson.augment, teacher, seed), *lines]
+        count = lesson.unlabelled_lines or len(data)
+        lines = sample_lines(lesson.unlabelled, count, DRAW, sentences=lesson.sentences)
+    return [*data, *variants(data, lesson.augment, teacher, DRAW), *lines]
 
 
 def _logits(
