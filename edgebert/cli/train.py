@@ -88,6 +88,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="stop after N epochs that were not better (default: %(default)s)",
     )
+    add(
+        "--quantise-aware",
+        choices=["i8", "i4"],
+        help="train the last epochs with weights rounded as in such an export; the best is of them",
+    )
+    add("--quantise-epochs", type=integer(1), default=2, metavar="N", help="default: %(default)s")
     add("--seed", type=integer(0), default=0, metavar="N", help="default: %(default)s")
 
     add_token_options(parser)

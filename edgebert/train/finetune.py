@@ -24,6 +24,9 @@ from edgebert.errors import EdgebertError
 from edgebert.export.roles import WORD_EMBEDDINGS
 from edgebert.train.bert import Encoded, collate, predict
 from edgebert.train.checkpoint import remembered, save_atomically
+from edgebert.train.fake_quant import rounded
+from edgebert.train.tags import NO_TARGET
+from edgebert.train.targets import Judge, Targets
 
 BUCKET = 50  # batches that are sorted by length together
 
@@ -42,6 +45,9 @@ class Recipe:
         label_smoothing: 0 to below 1; classification only.
         patience: epochs without a better score after which to stop.
         seed: of weights, order and dropout.
+        quantise_aware: ``i8`` or ``i4``: the last epochs train, and are judged, with weights that
+            such a file can hold (fake_quant.py). The best of these is kept, and all are run.
+        quantise_epochs: how many are the last.
     """
 
     epochs: int
@@ -53,6 +59,12 @@ class Recipe:
     label_smoothing: float
     patience: int
     seed: int
+    quantise_aware: str | None = None
+    quantise_epochs: int = 2
+
+    def dtype_of(self, epoch: int) -> str | None:
+        """What weights are rounded to in an epoch, counted from 1; None: not at all."""
+        return self.quantise_aware if epoch > self.epochs - self.quantise_epochs else None
 
 
 @dataclass(frozen=True)
@@ -92,21 +104,49 @@ class Objective(nn.Module, ABC):
 
 
 class Labelled(Objective):
-    """Cross entropy with the labels, or the squared distance to numbers."""
+    """Cross entropy with the labels, or the squared distance to numbers; and that with the tags.
 
-    def __init__(self, targets: Tensor, label_smoothing: float) -> None:
+    Args:
+        targets: of all rows. The tags' loss is the mean over all words of a batch.
+        label_smoothing: of labels, for classes.
+        tag_weight: of the tags' loss.
+    """
+
+    def __init__(
+        self, targets: Targets, label_smoothing: float = 0.0, tag_weight: float = 1.0
+    ) -> None:
         super().__init__()
         self._targets, self._label_smoothing = targets, label_smoothing
+        self._tag_weight = tag_weight
 
     def forward(
         self, model: BertForSequenceClassification, batch: dict[str, Tensor], rows: list[int]
     ) -> Tensor:
         """See Objective."""
-        logits = model(**batch).logits
-        targets = self._targets[rows].to(logits.device)
+        output = model(**batch)
+        loss = output.logits.new_zeros(())
+        if self._targets.values is not None:
+            loss = self._of_labels(output.logits, self._targets.values[rows])
+        if self._targets.tags is not None:
+            tags = [self._targets.tags[row] for row in rows]
+            loss = loss + self._tag_weight * _of_tags(output.tag_logits, tags)
+        return loss
+
+    def _of_labels(self, logits: Tensor, targets: Tensor) -> Tensor:
+        targets = targets.to(logits.device)
         if targets.is_floating_point():
             return functional.mse_loss(logits[:, 0], targets)
         return functional.cross_entropy(logits, targets, label_smoothing=self._label_smoothing)
+
+
+def _of_tags(logits: Tensor, tags: list[Tensor]) -> Tensor:
+    """Mean cross entropy over all words; logits float32 [batch, tokens, num_tags]."""
+    targets = torch.full(logits.shape[:2], NO_TARGET)
+    for row, tag in zip(targets, tags, strict=True):
+        row[: len(tag)] = tag
+    targets = targets.to(logits.device)
+    words = (targets != NO_TARGET).sum().clamp(min=1)  # a batch may have none
+    return functional.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="sum") / words
 
 
 def finetune(
@@ -114,7 +154,7 @@ def finetune(
     inputs: list[Encoded],
     objective: Objective,
     dev: list[Encoded],
-    judge: Callable[[Tensor], dict[str, float]],
+    judge: Judge,
     metric: str,
     recipe: Recipe,
     pad: int,
@@ -131,7 +171,7 @@ def finetune(
         inputs: to train on.
         objective: the loss; changed if it has parameters.
         dev: inputs to judge by.
-        judge: from dev logits, float32 [len(dev), num_labels], to scores.
+        judge: from what the model says of dev to scores.
         metric: the score that decides.
         recipe: how to train.
         pad: token id for padding.
@@ -173,15 +213,17 @@ def finetune(
     while not _finished(epochs, recipe):
         number = len(epochs) + 1
         start = time.perf_counter()
+        dtype = recipe.dtype_of(number)
         torch.manual_seed(recipe.seed * 1_000_003 + number)
         model.train()
         losses = []
         batches = _batches(inputs, recipe.batch_size)
         for rows in tqdm(batches, f"epoch {number}", leave=False, disable=None):
             batch = collate([inputs[i] for i in rows], pad)
-            loss = objective(model, {k: v.to(model.device) for k, v in batch.items()}, rows)
             optimizer.zero_grad()
-            loss.backward()
+            with rounded(model, dtype):
+                loss = objective(model, {k: v.to(model.device) for k, v in batch.items()}, rows)
+                loss.backward()
             torch.nn.utils.clip_grad_norm_(parameters, 1.0)
             optimizer.step()
             schedule.step()
@@ -194,8 +236,12 @@ def finetune(
                 f"training diverged in epoch {number} (the loss is {loss_mean}): take a smaller "
                 "--lr, or smaller numbers as labels"
             )
-        scores = judge(predict(judged, dev, pad))
-        best = not epochs or scores[metric] > max(epoch.scores[metric] for epoch in epochs)
+        with rounded(judged, dtype):
+            scores = judge(predict(judged, dev, pad))
+        rivals = [
+            epoch.scores[metric] for epoch in epochs if recipe.dtype_of(epoch.number) == dtype
+        ]
+        best = not rivals or scores[metric] > max(rivals)
         if best:
             best_state = {name: values.clone() for name, values in _weights(judged).items()}
         epochs.append(Epoch(number, loss_mean, scores, best, time.perf_counter() - start))
@@ -232,10 +278,10 @@ def _weights(model: BertForSequenceClassification) -> dict[str, Tensor]:
 
 
 def _finished(epochs: list[Epoch], recipe: Recipe) -> bool:
-    if not epochs:
-        return False
+    if not epochs or len(epochs) >= recipe.epochs:
+        return bool(epochs)
     waited = len(epochs) - _best(epochs).number
-    return len(epochs) >= recipe.epochs or waited >= recipe.patience
+    return waited >= recipe.patience and recipe.quantise_aware is None
 
 
 def _best(epochs: list[Epoch]) -> Epoch:
