@@ -1,10 +1,12 @@
 """Trains and scores the tasks of a folder of data sets; goes on where it was interrupted.
 
 python -m benchmarks.accuracy DATA -o RUNS [--tasks sst2,snips] [--presets uno,nano] [--seeds 0,1,2]
-                              [--dtypes f32,i8,i4] [--write docs/accuracy.md] [-- TRAINING OPTIONS]
+                              [--dtypes f32,i8,i4] [--write docs/accuracy.md]
+                              [-- [distill] TRAINING OPTIONS]
 
 DATA has a folder for each task with train.tsv and dev.tsv. Each (task, preset, seed) is trained
-with `edgebert train` and the options of TASKS, then those behind `--`; exported for each dtype,
+with `edgebert train`, or `edgebert distill` where that is the first word behind `--`; with the
+options of TASKS, then those behind `--`; exported for each dtype,
 int8 calibrated on train.tsv; and scored on dev by the artifact in the C runtime. RUNS keeps it all:
 what is there is not made again, so name another folder for other options. The table has the mean
 over seeds, and the least and the largest where there are several.
@@ -77,9 +79,10 @@ def score(
     task, train, dev = TASKS[run.task], data / run.task / "train.tsv", data / run.task / "dev.tsv"
     checkpoint = folder / f"{run.stem}.pt"
     if not checkpoint.exists():
-        command = ["train", "--data", str(train), "--dev", str(dev), "-o", str(checkpoint)]
-        command += ["--preset", run.preset, "--seed", str(run.seed)]
-        _call([*command, "--metric", task.metrics[0], *task.options, *options])
+        how = "distill" if options[:1] == ["distill"] else "train"
+        command = [how, "--data", str(train), "--dev", str(dev), "-o", str(checkpoint)]
+        command += ["--preset", run.preset, "--seed", str(run.seed), "--metric", task.metrics[0]]
+        _call([*command, *task.options, *options[how == "distill" :]])
     for dtype in dtypes:
         name = run.stem if dtype == "f32" else f"{run.stem}-{dtype}"
         artifact, result = folder / f"{name}.ebm", folder / f"{name}.json"

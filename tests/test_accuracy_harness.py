@@ -30,6 +30,11 @@ def test_it_does_what_is_left_to_do(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert (runs / "rte-nano-seed0-i8.json").exists()
     rows = [line for line in page.read_text().splitlines() if "| rte |" in line]
     assert len(rows) == 2 and "| nano | i8 |" in rows[1] and " to " in rows[0]
+    distilled = tmp_path / "distilled"
+    command = [str(tmp_path), "-o", str(distilled), "--tasks", "rte", "--presets", "nano"]
+    command += ["--seeds", "2", "--dtypes", "f32"]
+    main([*command, "--", "distill", "--teacher", str(checkpoint), *training[1:]])
+    assert (distilled / "rte-nano-seed2.pt.teacher").exists()
     assert page.read_text().startswith("before") and page.read_text().endswith("after\n")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from edgebert.config import HASH_FAMILIES, ModelConfig
 from edgebert.errors import DataError, UsageError
 from edgebert.presets import PRESETS
 from edgebert.tokenizer import KINDS, Tokenizer
+
+MODEL_HELP = "an .ebm, .onnx, .tflite or .pt file, or a name of `edgebert models`"
 
 _MOST = 2**31 - 1
 
@@ -41,8 +44,25 @@ def share(text: str) -> float:
     return value
 
 
-def add_token_options(parser: argparse.ArgumentParser) -> None:
+def weight(text: str) -> float:
+    """The type of an option that is a finite number from 0 on."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 on")
+    return value
+
+
+SHAPE = ("num_hidden_layers", "hidden_size", "num_attention_heads", "intermediate_size")
+
+
+def add_model_options(parser: argparse.ArgumentParser) -> None:
     """Add what :func:`model_config` and :func:`tokenizer` read, except for ``--preset``."""
+    add = parser.add_argument_group("shape, where it is not the preset's").add_argument
+    for name in SHAPE:
+        add(f"--{name.replace('_', '-')}", type=integer(1), metavar="N")
     add = parser.add_argument_group("tokens and hash").add_argument
     add("--tokenizer", choices=KINDS, default="wordpiece", help="default: %(default)s")
     add(
@@ -60,15 +80,24 @@ def add_token_options(parser: argparse.ArgumentParser) -> None:
     )
     add("--hash", choices=HASH_FAMILIES, default="poly", help="family (default: %(default)s)")
     add("--ngram", type=integer(1), default=3, metavar="N", help="longest n-gram (default: 3)")
+    add("--boundary-marks", action="store_true", help="hash <token> in place of token")
 
 
 def model_config(args: argparse.Namespace) -> ModelConfig:
     """The preset with what the options change."""
     preset = PRESETS[args.preset]
+    shape = {name: getattr(args, name) or getattr(preset, name) for name in SHAPE}
     return dataclasses.replace(
         preset,
+        **shape,
         max_position_embeddings=args.max_tokens or preset.max_position_embeddings,
-        hash=dataclasses.replace(preset.hash, family=args.hash, max_ngram=args.ngram),
+        hash=dataclasses.replace(
+            preset.hash,
+            dimension=shape["hidden_size"],
+            family=args.hash,
+            max_ngram=args.ngram,
+            boundary_marks=args.boundary_marks,
+        ),
     )
 
 

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgebert.cli.options import add_token_options, integer, model_config, share, tokenizer
+from edgebert.cli.options import add_model_options, integer, model_config, share, tokenizer
 from edgebert.cli.output import print_json
 from edgebert.errors import MissingPackageError
 from edgebert.plot import need_matplotlib, write_loss_plot
@@ -86,7 +86,7 @@ def add_parser(subparsers: Any) -> None:
     )
     add("--seed", type=integer(0), default=0, metavar="N", help="default: %(default)s")
 
-    add_token_options(parser)
+    add_model_options(parser)
 
     add = parser.add_argument
     add(

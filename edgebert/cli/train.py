@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgebert.cli.options import add_token_options, integer, model_config, share, tokenizer
+from edgebert.cli.options import add_model_options, integer, model_config, share, tokenizer
 from edgebert.cli.output import print_json
 from edgebert.config import TASKS
 from edgebert.errors import MissingPackageError
@@ -96,7 +96,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--quantise-epochs", type=integer(1), default=2, metavar="N", help="default: %(default)s")
     add("--seed", type=integer(0), default=0, metavar="N", help="default: %(default)s")
 
-    add_token_options(parser)
+    add_model_options(parser)
     add = parser.add_argument
     add("--threads", type=integer(1, 1024), metavar="N", help="CPU threads (default: all cores)")
     add("--no-resume", action="store_true", help="start over instead of going on")
