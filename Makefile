@@ -11,7 +11,7 @@ PYTEST ?= -n auto
 
 SOURCES := pyproject.toml setup.py edgebert/_build.py csrc/CFLAGS $(wildcard csrc/*.[ch] csrc/*/*.[ch])
 
-.PHONY: help demo test test-c test-tflite environments fuzz lint format bench wheel arduino clean
+.PHONY: help demo test test-c test-tflite environments fuzz lint format bench models wheel arduino clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -52,6 +52,9 @@ format: $(BIN)/.lint ## let ruff and clang-format rewrite the sources
 
 bench: $(BIN)/.test ## measure hash, tokenizers, encoder and start against their peers
 	$(BIN)/python -m benchmarks
+
+models: $(BIN)/.test ## write the models in the wheel and their cards, from models/*.pt and data sets
+	$(BIN)/python tools/make_models.py
 
 wheel: $(BIN)/.lint ## build the wheel into dist/, and try it where nothing else is installed
 	rm -rf dist build/lib build/bdist.*

@@ -14,7 +14,7 @@ from pathlib import Path
 import edgebert
 from benchmarks.machine import describe
 from edgebert.bench import resident
-from edgebert.model import DEFAULT_MODEL
+from edgebert.builtin import model_path
 from edgebert.tsv import read_tsv
 
 REPO = Path(__file__).resolve().parent.parent
@@ -26,7 +26,7 @@ PARTS = 10
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print a line for each tenth."""
     parser = argparse.ArgumentParser(description="Memory over many inferences.")
-    parser.add_argument("file", nargs="?", type=Path, default=DEFAULT_MODEL, help="an artifact")
+    parser.add_argument("file", nargs="?", type=Path, default=model_path(None), help="an artifact")
     parser.add_argument("--count", type=int, default=1_000_000, help="how many, in all")
     options = parser.parse_args(arguments)
     model = edgebert.load(options.file, threads=1)

@@ -30,10 +30,11 @@ from edgebert.bench import WORDS, made_text, take_turns
 from edgebert.engines import Engine, open_engine
 from edgebert.export.activations import observe
 from edgebert.export.checkpoint import read_checkpoint
+from edgebert.export.ebm import write_ebm
 from edgebert.export.spec import ModelSpec
 from edgebert.export.vocabulary import decompile_vocabulary
 from edgebert.hash import HashEmbedding
-from edgebert.model import DEFAULT_MODEL, Model
+from edgebert.model import Model
 from edgebert.sequence import Sequences, from_texts
 from edgebert.tokenizer import Tokenizer
 from edgebert.tsv import read_tsv
@@ -41,7 +42,7 @@ from edgebert.tsv import read_tsv
 os.environ["TOKENIZERS_PARALLELISM"] = "false"  # one text has nothing to share out
 
 REPO = Path(__file__).resolve().parent.parent
-CHECKPOINT = REPO / "models" / "uno-sst2.pt"  # whose export is DEFAULT_MODEL
+CHECKPOINT = REPO / "models" / "uno-sst2.pt"
 CALIBRATION = REPO / "tests" / "data" / "sst2_dev_head.tsv"
 PACKAGES = ("onnxruntime", "openvino", "ai-edge-litert", "torch", "tokenizers")
 QUANTISED = ("ONNX Runtime, dynamic", "ONNX Runtime, static QDQ")
@@ -196,7 +197,12 @@ def print_accuracy(
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print a table for each length, the way from end to end, and accuracies."""
     parser = argparse.ArgumentParser(description="The C library against other runtimes.")
-    parser.add_argument("files", nargs="*", type=Path, help="exports of models/uno-sst2.pt")
+    parser.add_argument(
+        "files",
+        nargs="*",
+        type=Path,
+        help="exports of models/uno-sst2.pt, default: .ebm of float32",
+    )
     parser.add_argument("--tokens", default="8,32,128", help="lengths, [CLS] and [SEP] included")
     parser.add_argument("--seconds", type=float, default=5, help="time for each table")
     parser.add_argument("--data", type=Path, help="measure accuracy on these labelled texts")
@@ -204,13 +210,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     spec = ModelSpec.from_checkpoint(read_checkpoint(CHECKPOINT))
     spec = replace(spec, activations=observe(spec, read_tsv(CALIBRATION).texts))
     front = Front(spec)
-    files = options.files or [DEFAULT_MODEL]
-    engines = {f"edgebert, {path.name}": open_engine(path, 1) for path in files}
     calibration = [front.inputs(front.sequences(text)) for text in read_tsv(CALIBRATION).texts]
     print(describe(*PACKAGES))
     print("one thread, one text at a time; median µs, and how many times faster than the fastest")
     print("of the others in float32, and of them all; all hashed by the C library")
     with tempfile.TemporaryDirectory() as folder:
+        own = Path(folder) / f"{CHECKPOINT.stem}.ebm"
+        write_ebm(spec, own)
+        files = options.files or [own]
+        engines = {f"edgebert, {path.name}": open_engine(path, 1) for path in files}
         for i, tokens in enumerate(map(int, options.tokens.split(","))):
             job = Job(spec, CHECKPOINT, Path(folder), tokens, calibration)
             encoders, missing = build(job)

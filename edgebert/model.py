@@ -9,17 +9,15 @@ import os
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import cast, overload
 
 import numpy as np
 
+from edgebert.builtin import model_path
 from edgebert.config import ModelConfig
 from edgebert.engines import Engine, open_engine
 from edgebert.errors import DataError, ModelError
 from edgebert.sequence import Text, windows
-
-DEFAULT_MODEL = Path(__file__).parent / "data" / "uno-sst2.ebm"
 
 
 class TruncationWarning(UserWarning):
@@ -180,18 +178,19 @@ def _is_pair(text: object) -> bool:
 
 
 def load(path: str | os.PathLike[str] | None = None, *, threads: int | None = None) -> Model:
-    """Open an artifact (.ebm, .onnx, .tflite) or a checkpoint (.pt); else the model in the wheel.
+    """Open an artifact (.ebm, .onnx, .tflite), a checkpoint (.pt) or a model in the wheel.
 
     Args:
-        path: the file.
+        path: the file; or the name of a model in the wheel (``edgebert models`` lists them), which
+            has no suffix: ``"home"``. By default ``"sentiment"``.
         threads: most threads that a call may use (default: one for .ebm, all cores for others; in
             PyTorch it is one number for the process).
 
     Raises:
-        ModelError: the file is missing, damaged, foreign or too new.
+        ModelError: the file is missing, damaged, foreign or too new, or no model has this name.
         MissingPackageError: its engine is not installed.
     """
-    return Model(open_engine(DEFAULT_MODEL if path is None else Path(path), threads))
+    return Model(open_engine(model_path(path), threads))
 
 
 @functools.cache
@@ -206,5 +205,5 @@ def infer(  # type: ignore[overload-overlap]
 @overload
 def infer(texts: Iterable[Text], *, stride: int | None = None) -> list[Result]: ...
 def infer(texts: Text | Iterable[Text], *, stride: int | None = None) -> Result | list[Result]:
-    """Classify with the model in the wheel; see :meth:`Model.infer`."""
+    """Classify with the wheel's default model, ``"sentiment"``; see :meth:`Model.infer`."""
     return _default_model().infer(texts, stride=stride)

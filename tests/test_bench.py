@@ -14,10 +14,10 @@ import pytest
 
 import edgebert.bench
 from edgebert.bench import bench, made_text, take_turns
+from edgebert.builtin import model_path
 from edgebert.cli import main
 from edgebert.engines import open_engine
 from edgebert.export import write_model
-from edgebert.model import DEFAULT_MODEL
 from edgebert.tokenizer import Tokenizer
 from tests.models import random_spec
 
@@ -133,7 +133,7 @@ def test_without_a_file_it_measures_the_model_in_the_wheel(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     (file,) = run_json([], capsys)["files"]
-    assert file["file"] == str(DEFAULT_MODEL)
+    assert file["file"] == str(model_path(None))
     assert [result["tokens"] for result in file["results"]] == [8, 8, 32, 32, 128, 128]
 
 

@@ -14,7 +14,8 @@ from edgebert.cli import main
 from edgebert.engines.batches import BATCH_SIZE
 from edgebert.engines.native import NativeEngine
 from edgebert.export.checkpoint import read_checkpoint
-from edgebert.model import DEFAULT_MODEL
+from edgebert.export.ebm import write_ebm
+from edgebert.export.spec import ModelSpec
 from edgebert.sequence import Text
 from tests.conftest import REPO
 
@@ -31,6 +32,13 @@ def model() -> edgebert.Model:
     return edgebert.load(CHECKPOINT)
 
 
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("uno") / "uno.ebm"
+    write_ebm(ModelSpec.from_checkpoint(read_checkpoint(CHECKPOINT)), path)
+    return path
+
+
 @pytest.mark.filterwarnings("ignore::edgebert.model.TruncationWarning")  # of a long probe
 def test_logits_are_those_in_the_checkpoint(model: edgebert.Model) -> None:
     probe = read_checkpoint(CHECKPOINT).probe
@@ -38,30 +46,32 @@ def test_logits_are_those_in_the_checkpoint(model: edgebert.Model) -> None:
     np.testing.assert_allclose(model.logits(probe.texts), probe.logits, atol=1e-5, rtol=0)
 
 
-def test_it_agrees_with_the_c_library(model: edgebert.Model) -> None:
+def test_it_agrees_with_the_c_library(model: edgebert.Model, exported: Path) -> None:
     """On batches of mixed lengths, pairs, and vectors too."""
     texts: list[Text] = ["word " * (i * 7 % 13) + str(i) for i in range(BATCH_SIZE + 3)]
     texts += ["", ("a pair", "of two texts"), "ünï 日本"]
-    native = edgebert.load(DEFAULT_MODEL)
+    native = edgebert.load(exported)
     np.testing.assert_allclose(model.logits(texts), native.logits(texts), atol=2e-5)
     np.testing.assert_allclose(model.encode(texts), native.encode(texts), atol=2e-5)
     assert model.infer([]) == []
 
 
 def test_accuracy_is_that_of_the_export(
-    shared_data: Path, capsys: pytest.CaptureFixture[str]
+    exported: Path, shared_data: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     need_torch()
     dev = str(shared_data / "sst2" / "dev.tsv")
-    assert main(["eval", str(CHECKPOINT), str(DEFAULT_MODEL), "--data", dev, "--json"]) == 0
+    assert main(["eval", str(CHECKPOINT), str(exported), "--data", dev, "--json"]) == 0
     torch, native = json.loads(capsys.readouterr().out)
     assert (torch["engine"], native["engine"]) == ("torch", NativeEngine.name)
     assert torch["metrics"] == native["metrics"]
 
 
-def test_bench_puts_a_checkpoint_beside_its_export(capsys: pytest.CaptureFixture[str]) -> None:
+def test_bench_puts_a_checkpoint_beside_its_export(
+    exported: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     need_torch()
-    files = [str(DEFAULT_MODEL), str(CHECKPOINT)]
+    files = [str(exported), str(CHECKPOINT)]
     assert main(["bench", *files, "--tokens", "8", "--seconds", "0.01", "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert [file["engine"] for file in document["files"]] == ["native", "torch"]

@@ -14,5 +14,9 @@ trap 'rm -rf "$folder"' EXIT
 "$folder/venv/bin/pip" install --quiet --disable-pip-version-check "$wheel"
 cd "$folder"
 venv/bin/edgebert infer "a gripping film with a wonderful cast"
-venv/bin/edgebert inspect "$(venv/bin/python -c 'import edgebert.model; print(edgebert.model.DEFAULT_MODEL)')" --json >/dev/null
+venv/bin/edgebert models
+for name in $(venv/bin/edgebert models --names); do
+    venv/bin/edgebert infer -m "$name" "turn the lights off in the kitchen"
+    venv/bin/edgebert inspect "$name" --json >/dev/null
+done
 echo "$(basename "$wheel"): $bytes bytes, runs alone"

@@ -17,6 +17,7 @@ COMMANDS = (
     "eval",
     "bench",
     "inspect",
+    "models",
     "train",
     "distill",
     "pretrain",

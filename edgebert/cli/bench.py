@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from edgebert.bench import INPUTS, LENGTHS, bench
-from edgebert.cli.options import integer
+from edgebert.builtin import DEFAULT, model_path
+from edgebert.cli.options import MODEL_HELP, integer
 from edgebert.cli.output import print_json, print_table, thousands
 from edgebert.errors import UsageError
 from edgebert.evaluate import evaluate
-from edgebert.model import DEFAULT_MODEL
 from edgebert.sequence import Text
 from edgebert.tsv import read_tsv
 
@@ -56,10 +56,9 @@ def add_parser(subparsers: Any) -> None:
     add = parser.add_argument
     add(
         "files",
-        metavar="FILE",
+        metavar="MODEL",
         nargs="*",
-        type=Path,
-        help="an .ebm, .onnx, .tflite or .pt file (default: the built-in model)",
+        help=f"{MODEL_HELP} (default: {DEFAULT})",
     )
     group = parser.add_mutually_exclusive_group()
     group.add_argument(
@@ -104,7 +103,7 @@ def run(args: argparse.Namespace) -> int:
         if args.plot.suffix != ".svg":
             raise UsageError(f"--plot writes SVG, so {args.plot} should end in .svg")
         need_matplotlib()  # now rather than when all is measured
-    files = args.files or [DEFAULT_MODEL]
+    files = [model_path(model) for model in args.files or [DEFAULT]]
     metrics = [evaluate(file, args.data)["metrics"] for file in files] if args.data else []
     texts: Sequence[Text] | None = None if args.text is None else [args.text]
     if args.data and args.batch > 1 and not args.tokens and texts is None:

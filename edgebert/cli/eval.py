@@ -7,12 +7,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from edgebert.builtin import model_path
+from edgebert.cli.options import MODEL_HELP
 from edgebert.cli.output import print_json, print_table, thousands
 from edgebert.errors import MissingPackageError, ModelError
 from edgebert.evaluate import evaluate
 
 EXAMPLES = """examples:
   edgebert eval out/model.ebm --data dev.tsv
+  edgebert eval sentiment --data dev.tsv
   edgebert eval out/* --data dev.tsv --json
   edgebert eval model.pt out/* --data dev.tsv
 
@@ -30,9 +33,7 @@ def add_parser(subparsers: Any) -> None:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
-        "files", metavar="FILE", nargs="+", help="an .ebm, .onnx, .tflite or .pt file"
-    )
+    parser.add_argument("files", metavar="MODEL", nargs="+", help=MODEL_HELP)
     parser.add_argument("--data", metavar="TSV", required=True, help="labelled texts")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
 
@@ -40,13 +41,13 @@ def add_parser(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
     reports, failed = [], []
-    for path in map(Path, args.files):
+    for model in args.files:
         try:
-            reports.append(evaluate(path, Path(args.data)))
+            reports.append(evaluate(model_path(model), Path(args.data)))
         except (ModelError, MissingPackageError) as error:
             if len(args.files) == 1:
                 raise
-            failed.append(path)  # the others are worth a table nevertheless
+            failed.append(model)  # the others are worth a table nevertheless
             print(f"edgebert: {error}", file=sys.stderr)
     if args.json:
         print_json(reports)

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgebert.builtin import model_path
 from edgebert.cli.options import integer
 from edgebert.cli.output import print_json, print_table, thousands
 from edgebert.errors import EdgebertError
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 EXAMPLES = """examples:
   edgebert firmware boards
   edgebert firmware build --board netduinoplus2 -m out/model-i8.ebm
-  edgebert firmware run --board mps2-an386 -m out/model-i8.ebm --app classify
+  edgebert firmware run --board mps2-an386 -m home --app intent
   edgebert firmware flash --board BOARD -m out/model-i8.ebm --dry-run
 """
 BOARDS_EXAMPLES = """examples:
@@ -97,10 +98,10 @@ def _add_image(parser: argparse.ArgumentParser) -> None:
     add(
         "-m",
         "--model",
-        metavar="FILE",
-        type=Path,
+        metavar="MODEL",
         required=True,
-        help="an .ebm file of integers (edgebert export --dtype i8 or i4)",
+        help="an .ebm file of integers (edgebert export --dtype i8 or i4), or a name of "
+        "`edgebert models`",
     )
     add("--app", default="classify", help="what the firmware does (default: %(default)s)")
     add(
@@ -182,8 +183,9 @@ def _image(args: argparse.Namespace, board: Board) -> Image:
 
     if not getattr(args, "json", False):
         print(f"building {args.app} for {board.name}", flush=True)
-    image = build(board, args.model, args.app, args.tokens, args.output)
-    times = _times(args.model, board, image.tokens)
+    model = model_path(args.model)
+    image = build(board, model, args.app, args.tokens, args.output)
+    times = _times(model, board, image.tokens)
     if getattr(args, "json", False):
         print_json(
             {

@@ -9,6 +9,8 @@ import warnings
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from edgebert.builtin import DEFAULT
+from edgebert.cli.options import MODEL_HELP
 from edgebert.cli.output import print_json
 from edgebert.errors import DataError, UsageError
 from edgebert.model import Model, Result, TruncationWarning, load
@@ -18,6 +20,7 @@ BATCH_SIZE = 256  # lines of a file read at a time
 
 EXAMPLES = """examples:
   edgebert infer "a gripping film"
+  edgebert infer -m home "turn the lights off"
   edgebert infer -m out/model.onnx "first text" "second text" --json
   edgebert infer -f reviews.txt > labels.tsv
   tail -f log.txt | edgebert infer -m model.ebm -
@@ -38,8 +41,8 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "-m",
         "--model",
-        metavar="FILE",
-        help="an .ebm, .onnx, .tflite or .pt file (default: the built-in one)",
+        metavar="MODEL",
+        help=f"{MODEL_HELP} (default: {DEFAULT})",
     )
     parser.add_argument("-f", "--file", metavar="FILE", help="read texts from FILE, one a line")
     parser.add_argument(

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from edgebert.builtin import model_path
+from edgebert.cli.options import MODEL_HELP
 from edgebert.cli.output import print_json, thousands
 from edgebert.engines import open_engine
 from edgebert.engines.native import NativeEngine
@@ -28,13 +30,13 @@ def add_parser(subparsers: Any) -> None:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("file", metavar="FILE", help="an .ebm, .onnx, .tflite or .pt file")
+    parser.add_argument("file", metavar="MODEL", help=MODEL_HELP)
     parser.add_argument("--json", action="store_true", help="print one JSON document")
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
-    document = describe(Path(args.file))
+    document = describe(model_path(args.file))
     if args.json:
         print_json(document)
     else:

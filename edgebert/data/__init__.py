@@ -1,1 +1,1 @@
-"""Files that travel with the wheel: the BERT vocabulary and the default model."""
+"""Files that travel with the wheel: vocabulary, models and their cards, texts to calibrate on."""
