@@ -28,6 +28,7 @@ _SYMMETRIC = (  # activations that are symmetric wherever they are int8
     "intermediate",
     "output_norm",
 )
+_WHOLE = ("scores", "tag_logits")  # whose ranges nothing is cut off
 _SHRINK = np.linspace(1, 0.3, 36)  # of ranges, tried
 
 Key = tuple[str, int]
@@ -41,8 +42,8 @@ class Activations:
     Attributes:
         scales: of activations that become symmetric int8, the value of one step with the smallest
             squared error.
-        ranges: of the others, the range that 255 steps should span for the smallest one; scores,
-            whose largest count most, have all of theirs.
+        ranges: of the others, the range that 255 steps should span for the smallest one; scores
+            and tag logits, whose largest count most, have all of theirs.
         updates: the largest of each column that was added to hidden states, float64
             [hidden_size], of attention_output and output in each layer.
     """
@@ -90,7 +91,7 @@ def observe(
         values = np.concatenate(parts)
         if key[0] in _SYMMETRIC:
             scales[key] = _best_scale(values, gelu if key[0] == "intermediate" else np.array)
-        elif key[0] == "scores":
+        elif key[0] in _WHOLE:
             ranges[key] = (float(values.min()), float(values.max()))
         else:
             ranges[key] = _best_range(values)

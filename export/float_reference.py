@@ -29,7 +29,7 @@ def gelu(x: np.ndarray) -> np.ndarray:
 def forward(
     spec: ModelSpec, hashes: np.ndarray, types: np.ndarray, watch: Watch = lambda *_: None
 ) -> np.ndarray:
-    """Logits of one sequence, float64 [num_labels].
+    """Logits of one sequence, float64 [num_labels]; ``watch`` sees what other heads make.
 
     Args:
         spec: a float32 model.
@@ -76,5 +76,10 @@ def forward(
         outer = see("gelu", layer, gelu(inner))
         update = see("output", layer, linear(outer, "output", layer))
         x = norm(x + update, "output_norm", layer)
+    if config.tags:
+        see("tag_logits", 0, linear(x, "tagger", 0))
+    if not config.labels:
+        see("pooled/mean", 0, x.mean(axis=0))
+        return np.empty(0)
     pooled = np.tanh(see("pooler", 0, linear(x[:1], "pooler", 0)))
     return see("logits", 0, linear(pooled, "classifier", 0))[0]

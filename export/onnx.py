@@ -10,6 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from edgebert.errors import MissingPackageError
+from edgebert.export.heads import description
 from edgebert.export.recipe import STANDARD, Recipe
 from edgebert.export.spec import ModelSpec
 from edgebert.files import write_atomically
@@ -34,13 +35,12 @@ IR_VERSION = 8  # the one that came with opset 17
 _GRAPHS = {"f32": Graph, "i8": Int8Graph}  # by dtype
 
 _DOC = """\
-A text classifier of edgebert. {start}
+{what} of edgebert. {start}
 
 {inputs}
 attention_mask  int64 [batch, tokens]       1 for a token, 0 for padding
 token_type_ids  int64 [batch, tokens]       0; 1 in the second text of a pair
-logits          float [batch, {c.num_labels}]         one number for each label
-pooled          float [batch, {c.hidden_size}]       vector of the whole text
+{outputs}
 
 At most {c.max_position_embeddings} tokens, [CLS] and [SEP] included."""
 _VECTORS = """\
@@ -52,20 +52,33 @@ _TOKEN_INPUTS = """\
 token_bytes     uint8 [batch, tokens, bytes]  UTF-8 of each token, filled up with zeros
 token_lengths   int32 [batch, tokens]       bytes of each token, 0 for padding"""
 
+_LOGITS = "logits          float [batch, {c.num_labels}]         one number for each label"
+_POOLED = "pooled          float [batch, {c.hidden_size}]       vector of the whole text"
+_MEAN = f"{_POOLED}, of length 1"
+_TAGS = "tag_logits      float [batch, tokens, {c.num_tags}]  one number for each tag"
+
 
 def onnx_bytes(spec: ModelSpec, recipe: Recipe = STANDARD) -> bytes:
     """The whole file."""
     opsets = [helper.make_opsetid("", OPSET)]
     if recipe.variant == "custom-op":
         opsets.append(helper.make_opsetid(DOMAIN, VERSION))
+    c = spec.config
     start, inputs = (_TOKENS, _TOKEN_INPUTS) if recipe.variant else (_VECTORS, _VECTOR_INPUTS)
+    outputs = [*([_LOGITS, _POOLED] if c.labels else [_MEAN]), *([_TAGS] if c.tags else [])]
     model = helper.make_model(
         _GRAPHS[recipe.dtype](spec, recipe.variant).build(),
         opset_imports=opsets,
         ir_version=IR_VERSION,
         producer_name="edgebert",
         producer_version=__version__,
-        doc_string=_DOC.format(start=start, inputs=inputs.format(c=spec.config), c=spec.config),
+        doc_string=_DOC.format(
+            what=description(c),
+            start=start,
+            inputs=inputs.format(c=c),
+            outputs="\n".join(outputs).format(c=c),
+            c=c,
+        ),
     )
     metadata = onnx.ModelProto()
     entries = encode_metadata(spec.config, spec.tokenizer, recipe.dtype, recipe.variant)

@@ -9,6 +9,7 @@ import onnx
 from onnx import TensorProto, helper
 
 from edgebert.config import ModelConfig
+from edgebert.export.heads import reads_all_tokens
 from edgebert.export.onnx_hash import HASHES
 from edgebert.export.onnx_nodes import Nodes
 from edgebert.export.spec import ModelSpec
@@ -31,15 +32,12 @@ class Graph(Nodes):
         mask = self.attention_bias()
         for layer in range(c.num_hidden_layers):
             hidden = self.encoder_layer(hidden, mask, layer)
-        self.head(hidden)
+        self.heads(hidden)
         return helper.make_graph(
             self.nodes,
             "edgebert",
             inputs=inputs,
-            outputs=[
-                _value("logits", TensorProto.FLOAT, ["batch", c.num_labels]),
-                _value("pooled", TensorProto.FLOAT, ["batch", c.hidden_size]),
-            ],
+            outputs=self.outputs(),
             initializer=list(self.constants.values()),
         )
 
@@ -60,6 +58,14 @@ class Graph(Nodes):
             _value("token_lengths", TensorProto.INT32, tokens),
             *others,
         ]
+
+    def outputs(self) -> list[onnx.ValueInfoProto]:
+        """Those of the heads that the model has."""
+        c = self.config
+        logits = _value("logits", TensorProto.FLOAT, ["batch", c.num_labels])
+        pooled = _value("pooled", TensorProto.FLOAT, ["batch", c.hidden_size])
+        tags = _value("tag_logits", TensorProto.FLOAT, ["batch", "tokens", c.num_tags])
+        return [*([logits] if c.labels else ()), pooled, *([tags] if c.tags else ())]
 
     def embeddings(self) -> str:
         """Hash vectors, positions and types, normalised."""
@@ -94,7 +100,7 @@ class Graph(Nodes):
     def encoder_layer(self, hidden: str, mask: str, layer: int) -> str:
         """Hidden states behind a layer."""
         context = self.attention(hidden, mask, layer)
-        if self.is_last(layer):
+        if self.reads_first(layer):
             hidden = self.first_token(hidden, scope("first", layer))
         attended = self.linear(context, "attention_output", layer)
         residual = self.node("Add", [attended, hidden], scope("attention/residual", layer))
@@ -117,7 +123,7 @@ class Graph(Nodes):
         query, key, value = (f"{name}/{part}" for part in ("query", "key", "value"))
         split = helper.make_node("Split", [heads], [query, key, value], f"{name}/split", axis=1)
         self.nodes.append(split)
-        if self.is_last(layer):
+        if self.reads_first(layer):
             query = self.first_token(query, f"{query}/first", axis=2)
         key = self.node("Transpose", [key], f"{key}/transposed", perm=[0, 1, 3, 2])
         product = self.node("MatMul", [query, key], f"{name}/product")
@@ -130,9 +136,10 @@ class Graph(Nodes):
         joined = self.constant("attention/joined", np.array([0, 0, c.hidden_size], np.int64))
         return self.node("Reshape", [by_token, joined], f"{name}/joined")
 
-    def is_last(self, layer: int) -> bool:
-        """Of the last layer the head reads the first token alone, so no other is computed."""
-        return layer + 1 == self.config.num_hidden_layers
+    def reads_first(self, layer: int) -> bool:
+        """Whether what follows reads the first token alone, so that no other is computed."""
+        last = layer + 1 == self.config.num_hidden_layers
+        return last and not reads_all_tokens(self.config)
 
     def first_token(self, x: str, name: str, axis: int = 1) -> str:
         """One in place of all tokens, on the axis where they are."""
@@ -150,13 +157,38 @@ class Graph(Nodes):
         product = self.node("Mul", [x, self.node("Add", [erf, one], f"{name}/add")], f"{name}/mul")
         return self.node("Mul", [product, half], name)
 
-    def head(self, hidden: str) -> None:
-        """Both outputs."""
+    def heads(self, hidden: str) -> None:
+        """All outputs."""
+        if self.config.labels:
+            self.label_head(hidden)
+        else:
+            self.mean(hidden)
+        if self.config.tags:
+            self.tag_head(hidden)
+
+    def mean(self, hidden: str) -> None:
+        """The tokens' mean, of length 1: their sum has the same direction."""
+        axis = self.constant("pooled/axis", np.array([1], np.int64))
+        mask = self.node("Unsqueeze", ["attention_mask", axis], "pooled/mask")
+        weights = self.node("Cast", [mask], "pooled/weights", to=TensorProto.FLOAT)
+        total = self.first_state(self.node("MatMul", [weights, hidden], "pooled/sum"), "pooled/row")
+        length = self.node("ReduceL2", [total], "pooled/length", axes=[-1], keepdims=1)
+        least = self.constant("pooled/least", np.finfo(np.float32).tiny)
+        divisor = self.node("Max", [length, least], "pooled/divisor")
+        self.node("Div", [total, divisor], "pooled")
+
+    def tag_head(self, hidden: str) -> None:
+        """Of each token."""
+        product = self.node("MatMul", self.factors(hidden, "tagger", None), "tagger/product")
+        self.node("Add", [product, self.weight("tagger_bias")], "tag_logits")
+
+    def label_head(self, hidden: str) -> None:
+        """Pooled vector and logits."""
         dense = self.dense(self.first_state(hidden, "pooler/cls"), "pooler", "pooler")
         self.classify(self.node("Tanh", [dense], "pooled"))
 
     def first_state(self, hidden: str, name: str) -> str:
-        """[batch, 1, h] becomes [batch, h]."""
+        """The first of [batch, tokens, h]: [batch, h]."""
         first = self.constant("first", np.int64(0))
         return self.node("Gather", [hidden, first], name, axis=1)
 

@@ -14,6 +14,7 @@ from onnx import TensorProto
 
 from edgebert.errors import ModelError
 from edgebert.export.float_reference import gelu
+from edgebert.export.heads import reads_all_tokens
 from edgebert.export.onnx_graph import Graph, scope
 from edgebert.export.quantise import channel_scales
 from edgebert.export.spec import ModelSpec
@@ -60,8 +61,10 @@ class Int8Graph(Graph):
         self.nodes[-1].ClearField("name")
         return name
 
-    def head(self, hidden: str) -> None:
+    def label_head(self, hidden: str) -> None:
         """The pooler as a layer of the encoder; the classifier, which is small, in float."""
+        if reads_all_tokens(self.config):
+            hidden = self.first_token(hidden, "pooler/cls")
         pooled = self.node("Tanh", [self.linear(hidden, "pooler", None)], "pooler/tanh")
         self.classify(self.first_state(pooled, "pooled"))
 
@@ -103,5 +106,6 @@ class Int8Graph(Graph):
             "attention_output": ("context", layer or 0),
             "intermediate": ("attention_norm", layer or 0),
             "pooler": ("output_norm", last),
+            "tagger": ("output_norm", last),
         }
         return self.scales[sources[role]], 128

@@ -11,11 +11,12 @@ from pathlib import Path
 
 from edgebert.config import ModelConfig
 from edgebert.errors import ModelError
+from edgebert.export.heads import description
 from edgebert.export.recipe import STANDARD, Recipe
 from edgebert.export.spec import ModelSpec
 from edgebert.export.tflite_file import tflite_bytes
 from edgebert.export.tflite_graph import Graph
-from edgebert.export.tflite_i8 import Int8Graph
+from edgebert.export.tflite_i8 import MOST_AVERAGED, Int8Graph
 from edgebert.export.tflite_variants import Float16Graph, MicroGraph, MicroInt8Graph
 from edgebert.files import write_atomically
 from edgebert.metadata import TOKENIZER, encode_metadata, seal
@@ -25,7 +26,7 @@ MICRO_LENGTH = 64  # unless told
 # a file, which int8 has not to spare, and in engines the memory of weights packed once more.
 _LENGTHS = {"f32": (16, 2), "f16": (16, 2), "i8": (32, 4)}
 
-_DESCRIPTION = "A text classifier of edgebert; metadata edgebert.config has its labels and hash."
+_DESCRIPTION = "{} of edgebert; metadata edgebert.config has its labels and hash."
 
 _GRAPHS: dict[str, type[Graph]] = {"f32": Graph, "f16": Float16Graph, "i8": Int8Graph}
 _MICRO_GRAPHS: dict[str, type[Graph]] = {"f32": MicroGraph, "i8": MicroInt8Graph}
@@ -47,7 +48,7 @@ def tflite_file(spec: ModelSpec, recipe: Recipe = STANDARD) -> bytes:
     entries = encode_metadata(spec.config, b"", recipe.dtype, recipe.variant)
     metadata = {key: text.encode() for key, text in entries.items()}
     metadata[TOKENIZER] = spec.tokenizer
-    return seal(tflite_bytes(graphs, _DESCRIPTION, metadata))
+    return seal(tflite_bytes(graphs, _DESCRIPTION.format(description(spec.config)), metadata))
 
 
 def write_tflite(spec: ModelSpec, path: Path, recipe: Recipe = STANDARD) -> None:
@@ -57,10 +58,12 @@ def write_tflite(spec: ModelSpec, path: Path, recipe: Recipe = STANDARD) -> None
 
 def lengths(config: ModelConfig, recipe: Recipe) -> Sequence[int]:
     """The numbers of tokens for which a file has subgraphs, ascending."""
-    limit = config.max_position_embeddings
+    limit, whose = config.max_position_embeddings, "the model"
+    if recipe.dtype == "i8" and not config.labels and limit > MOST_AVERAGED:
+        limit, whose = MOST_AVERAGED, "a mean in int8"
     if recipe.tokens:
         if recipe.tokens[-1] > limit:
-            raise ModelError(f"--tokens {recipe.tokens[-1]}: the model takes at most {limit}")
+            raise ModelError(f"--tokens {recipe.tokens[-1]}: {whose} takes at most {limit}")
         if recipe.variant == "micro" and len(recipe.tokens) > 1:
             raise ModelError("--micro takes one length: TensorFlow Lite Micro runs one subgraph")
         return recipe.tokens

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from edgebert.config import ModelConfig
+from edgebert.export.heads import reads_all_tokens
 from edgebert.export.spec import ModelSpec
 from edgebert.export.tflite_file import Operator, Quantisation, Subgraph, Tensor, type_code
 from edgebert.export.tflite_hash import HASHES
@@ -24,6 +25,7 @@ _VERSIONS = {
     "FULLY_CONNECTED": {"float32": 5, "int8": 5},
     "GATHER": {"int8": 2},
     "GELU": {"int8": 2},
+    "L2_NORMALIZATION": {"int8": 2},
     "LOGISTIC": {"int8": 2},
     "MEAN": {"int8": 2},
     "MUL": {"int8": 2, "int64": 5},
@@ -44,6 +46,7 @@ _OPTIONS = {
     "FULLY_CONNECTED": "FullyConnectedOptions",
     "GATHER": "GatherOptions",
     "GELU": "GeluOptions",
+    "L2_NORMALIZATION": "L2NormOptions",
     "MEAN": "ReducerOptions",
     "MUL": "MulOptions",
     "SLICE": "SliceOptions",
@@ -83,8 +86,7 @@ class Graph:
         hidden, bias = self.embeddings(vectors, types), self.attention_bias(mask)
         for layer in range(self.config.num_hidden_layers):
             hidden = self.encoder_layer(hidden, bias, layer)
-        pooled, logits = self.head(hidden)
-        self.graph.outputs = {"logits": logits, "pooled": pooled}
+        self.graph.outputs = self.heads(hidden, bias)
         return self.graph
 
     # ---- inputs ----
@@ -145,8 +147,8 @@ class Graph:
         """One layer of the encoder."""
         name, h = f"layer.{layer}/", self.config.hidden_size
         states = hidden
-        if layer + 1 == self.config.num_hidden_layers:
-            # Of the last layer the head reads the first token alone, so no other is computed.
+        if layer + 1 == self.config.num_hidden_layers and not reads_all_tokens(self.config):
+            # What follows reads the first token alone, so no other is computed.
             states = self.first(hidden, (1, 1, h), f"{name}first")
         shape = self.shape(states)
         context = self.attention(states, hidden, bias, layer)
@@ -184,17 +186,45 @@ class Graph:
         split = self.reshape(x, (1, rows, heads, h // heads), f"{name}/split")
         return self.transpose(split, f"{name}/by_head")
 
-    def head(self, hidden: int) -> tuple[int, int]:
-        """The pooled vector and the logits."""
+    def heads(self, hidden: int, bias: int) -> dict[str, int]:
+        """All outputs, by name."""
+        if self.config.labels:
+            pooled = self.pooler(hidden)
+            outputs = {"logits": self.linear(pooled, "logits", 0), "pooled": pooled}
+        else:
+            outputs = {"pooled": self.mean_of_tokens(hidden, bias)}
+        if self.config.tags:
+            outputs["tag_logits"] = self.linear(hidden, "tag_logits", 0)
+        return outputs
+
+    def pooler(self, hidden: int) -> int:
+        """The pooled vector of a model with labels."""
+        if reads_all_tokens(self.config):
+            hidden = self.first(hidden, (1, 1, self.config.hidden_size), "pooler/cls")
         first = self.reshape(hidden, (1, self.config.hidden_size), "pooler/first")
         dense = self.linear(first, "pooler", 0)
-        pooled = self.op("TANH", (dense,), "pooled", self.shape(dense))
-        return pooled, self.linear(pooled, "logits", 0)
+        return self.op("TANH", (dense,), "pooled", self.shape(dense))
+
+    def mean_of_tokens(self, hidden: int, bias: int) -> int:
+        """That of a model without: the tokens' mean, of length 1.
+
+        It is what attention makes of equal scores.
+        """
+        h = self.config.hidden_size
+        by_head = self.reshape(hidden, (1, 1, self.tokens, h), "pooled/states")
+        inputs = (self.token_weights(bias), by_head)
+        mean = self.op("BATCH_MATMUL", inputs, "pooled/mean", (1, 1, 1, h))
+        row = self.reshape(mean, (1, h), "pooled/row")
+        return self.op("L2_NORMALIZATION", (row,), "pooled", (1, h))
+
+    def token_weights(self, bias: int) -> int:
+        """Of each token in the mean."""
+        return self.op("SOFTMAX", (bias,), "pooled/weights", self.shape(bias), Beta=1.0)
 
     # ---- parts of these ----
 
     def linear(self, x: int, role: str, layer: int) -> int:
-        """A dense layer: query, key, value, logits or one of the roles of roles.py."""
+        """A dense layer: query, key, value, (tag_)logits or one of the roles of roles.py."""
         weight, bias = self.weights(role, layer)
         name = self.name(role, layer)
         constants = self.linear_constants(x, name, weight, bias)
@@ -205,7 +235,7 @@ class Graph:
         """Weight [out, in] and bias of a dense layer."""
         kinds, parts = ("weight", "bias"), ("query", "key", "value")
         if name not in parts:
-            role = "classifier" if name == "logits" else name
+            role = {"logits": "classifier", "tag_logits": "tagger"}.get(name, name)
             weight, bias = (self.spec.weight(f"{role}_{kind}", layer) for kind in kinds)
             return weight, bias
         scaled = name == "query" and not self.scaled_softmax
@@ -290,7 +320,7 @@ class Graph:
 
     def name(self, role: str, layer: int) -> str:
         """The name of an activation."""
-        outside = role.startswith(("embeddings", "pooler", "logits"))
+        outside = role.startswith(("embeddings", "pooler", "logits", "tag_logits"))
         return role if outside else f"layer.{layer}/{role}"
 
     # ---- tensors and operators ----

@@ -22,7 +22,10 @@ _VECTORS = Quantisation((1 / 127,))  # the hash's values are within [-1, 1]
 _MASKED = 6.0  # how far below the least score padding is: with what it loses to the largest, enough
 _LEAST_SCALE = 1e-20  # so that products of scales are float32
 _MOST_RATIO = 2.0**18  # of scales that are added: a kernel that gets more aborts the process
+_PADDING_WEIGHT = 16.0  # minus the logarithm of padding's weight in a mean beside a token's
+MOST_AVERAGED = 511  # tokens: of more, 1/n is less than half a step of int8's softmax
 _FIXED = {  # what the kernels of these demand
+    "L2_NORMALIZATION": Quantisation((1 / 128,)),
     "LOGISTIC": Quantisation((1 / 256,), -128),
     "SOFTMAX": Quantisation((1 / 256,), -128),
     "TANH": Quantisation((1 / 128,)),
@@ -63,6 +66,18 @@ class Int8Graph(Graph):
     def attention_bias(self, mask: int) -> int:
         """The mask itself."""
         return self.reshape(mask, (1, 1, 1, self.tokens), "attention_bias")
+
+    def token_weights(self, bias: int) -> int:
+        """1/n in steps of 1/256: the mean's range holds what that makes of n/n.
+
+        It is the same for all tokens, and so nothing to the mean's direction.
+        """
+        counts = np.arange(1, self.tokens + 1)
+        most = float((np.rint(256 / counts) * counts / 256).max())
+        low, high = self.seen.ranges["pooled/mean", 0]
+        self.between["pooled/mean"] = between(most * low, most * high)
+        beta = _PADDING_WEIGHT / self.scale(bias)
+        return self.op("SOFTMAX", (bias,), "pooled/weights", self.shape(bias), Beta=beta)
 
     def add_epsilon(self, variance: int, name: str) -> int:
         """Beside a step of int8 epsilon is nothing; of 0, RSQRT makes the largest integer."""
