@@ -29,7 +29,7 @@ from edgebert.cli.output import print_table, thousands
 from edgebert.evaluate import evaluate
 from edgebert.files import write_atomically
 
-BEGIN, END = "<!-- python -m benchmarks.accuracy -->\n", "<!-- end -->\n"
+MARK = "python -m benchmarks.accuracy"
 
 
 class Task(NamedTuple):
@@ -60,16 +60,17 @@ TASKS = {
 
 
 class Run(NamedTuple):
-    """One training."""
+    """One training; a variant of a preset has a name of its own."""
 
     task: str
     preset: str
     seed: int
+    variant: str = ""
 
     @property
     def stem(self) -> str:
         """What its files begin with."""
-        return f"{self.task}-{self.preset}-seed{self.seed}"
+        return f"{self.task}-{self.variant or self.preset}-seed{self.seed}"
 
 
 def score(
@@ -121,15 +122,32 @@ def summarise(reports: Sequence[dict[str, Any]]) -> list[list[str]]:
 COLUMNS = ("task", "metric", "preset", "dtype", "mean", "range", "seeds", "bytes")
 
 
-def write_into(page: Path, rows: Sequence[Sequence[str]]) -> None:
-    """Put the table between the two marks of a page of Markdown."""
-    before, _, rest = page.read_text("utf-8").partition(BEGIN)
-    _, mark, after = rest.partition(END)
-    if not mark:
-        raise SystemExit(f"{page} has no lines {BEGIN.strip()} and {END.strip()}")
-    lines = [COLUMNS, ["---"] * 4 + ["--:"] * 4, *rows]
-    table = "".join(f"| {' | '.join(line)} |\n" for line in lines)
-    write_atomically(page, f"{before}{BEGIN}{table}{END}{after}".encode())
+def write_into(
+    page: Path, columns: Sequence[str], rows: Sequence[Sequence[str]], mark: str = MARK
+) -> None:
+    """Put the table between the two comments of a page of Markdown that begin with ``mark``."""
+    begin, end = f"<!-- {mark} -->\n", "<!-- end -->\n"
+    before, _, rest = page.read_text("utf-8").partition(begin)
+    _, found, after = rest.partition(end)
+    if not found:
+        raise SystemExit(f"{page} has no lines {begin.strip()} and {end.strip()}")
+    table = "".join(
+        f"| {' | '.join(line)} |\n" for line in [columns, ["---"] * len(columns), *rows]
+    )
+    write_atomically(page, f"{before}{begin}{table}{end}{after}".encode())
+
+
+def split_arguments(
+    parser: argparse.ArgumentParser, arguments: Sequence[str] | None
+) -> tuple[argparse.Namespace, list[str]]:
+    """The options of a benchmark, its tasks checked, and those of training behind ``--``."""
+    given = [*(sys.argv[1:] if arguments is None else arguments), "--"]
+    end = given.index("--")
+    options = parser.parse_args(given[:end])
+    unknown = [task for task in options.tasks.split(",") if task not in TASKS]
+    if unknown:
+        parser.error(f"unknown task {unknown[0]!r}: choose of {', '.join(TASKS)}")
+    return options, given[end + 1 : -1]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -142,12 +160,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--dtypes", default="f32,i8,i4")
     parser.add_argument("--write", type=Path, help="a page whose table to replace")
-    given = [*(sys.argv[1:] if arguments is None else arguments), "--"]
-    end = given.index("--")
-    options, training = parser.parse_args(given[:end]), given[end + 1 : -1]
-    unknown = [task for task in options.tasks.split(",") if task not in TASKS]
-    if unknown:
-        parser.error(f"unknown task {unknown[0]!r}: choose of {', '.join(TASKS)}")
+    options, training = split_arguments(parser, arguments)
     options.output.mkdir(parents=True, exist_ok=True)
     runs = [
         Run(task, preset, int(seed))
@@ -162,7 +175,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     rows = summarise(reports)
     print_table(COLUMNS, rows)
     if options.write:
-        write_into(options.write, rows)
+        write_into(options.write, COLUMNS, rows)
 
 
 if __name__ == "__main__":

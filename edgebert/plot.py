@@ -56,6 +56,31 @@ def write_loss_plot(history: Sequence[Mapping[str, Any]], path: Path) -> None:
     _write_svg(figure, path)
 
 
+def write_size_plot(points: Sequence[tuple[str, float, float]], path: Path, metric: str) -> None:
+    """Write an SVG: a metric against the size of files.
+
+    Args:
+        points: name, bytes and value of each file.
+        path: the .svg to write.
+        metric: what the values are.
+    """
+    need_matplotlib()
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 5), layout="constrained")
+    axes = figure.subplots()
+    for i, (name, size, value) in enumerate(points):
+        axes.plot(size / 1000, value, "o", color=f"C{i}")
+        axes.annotate(
+            name, (size / 1000, value), (4, 4), textcoords="offset points", fontsize="x-small"
+        )
+    axes.margins(0.15)
+    axes.grid(True, alpha=0.3)
+    axes.set_xlabel("size of the file, kB")
+    axes.set_ylabel(metric)
+    _write_svg(figure, path)
+
+
 def _write_svg(figure: Any, path: Path) -> None:
     from matplotlib import rc_context
 

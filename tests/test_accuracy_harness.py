@@ -6,7 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.accuracy import BEGIN, END, main, summarise, write_into
+from benchmarks import search
+from benchmarks.accuracy import COLUMNS, MARK, main, summarise, write_into
+from edgebert.cli import build_parser
+from edgebert.cli.options import model_config
+from edgebert.config import ModelConfig
+from edgebert.presets import PRESETS, num_parameters
 
 
 def test_it_does_what_is_left_to_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -17,7 +22,7 @@ def test_it_does_what_is_left_to_do(tmp_path: Path, capsys: pytest.CaptureFixtur
     for name in ("train", "dev"):
         lines = (f"a good day {i}\tit is good\tyes\nbad luck {i}\tgood\tno\n" for i in range(8))
         (data / f"{name}.tsv").write_text("text\ttext_b\tlabel\n" + "".join(lines))
-    page.write_text(f"before\n{BEGIN}old\n{END}after\n")
+    page.write_text(f"before\n<!-- {MARK} -->\nold\n<!-- end -->\nafter\n")
     command = [str(tmp_path), "-o", str(runs), "--tasks", "rte", "--presets", "nano"]
     command += ["--seeds", "0,1", "--dtypes", "f32,i8", "--write", str(page)]
     training = ["--", "--epochs", "1", "--threads", "1"]
@@ -51,5 +56,27 @@ def test_a_page_without_marks_is_left_alone(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("no marks\n")
     with pytest.raises(SystemExit, match="has no lines"):
-        write_into(page, [])
+        write_into(page, COLUMNS, [])
     assert page.read_text() == "no marks\n"
+
+
+def test_variants_are_compared_with_the_same_seeds_of_uno(tmp_path: Path) -> None:
+    values = {"uno": {0: 0.80, 1: 0.82, 2: 0.99}, "word": {0: 0.81, 1: 0.85}}
+    reports = [
+        {"task": "hwu64", "variant": v, "seed": s, "metrics": {"accuracy": a}, "bytes": 1000}
+        for v, seeds in values.items()
+        for s, a in seeds.items()
+    ]
+    rows = search.summarise(reports)
+    assert rows[1] == ["hwu64", "word", "83.0", "81.0 to 85.0", "+2.0 ± 1.0", "2", "1,000"]
+    assert rows[0][4] == ""
+
+
+@pytest.mark.parametrize("variant", search.VARIANTS)
+def test_every_variant_is_a_model_that_int8_can_hold(variant: str) -> None:
+    options = ["--data", "t.tsv", "--dev", "d.tsv", "-o", "m.pt", "--preset", "uno"]
+    config = model_config(build_parser().parse_args(["train", *options, *search.VARIANTS[variant]]))
+    config = ModelConfig.from_dict(config.to_dict())
+    assert config.hidden_size // config.num_attention_heads % 16 == 0
+    assert config.hidden_size % 16 == config.intermediate_size % 16 == 0
+    assert num_parameters(config) < 1.25 * num_parameters(PRESETS["uno"])
