@@ -141,7 +141,7 @@ def _check(config: ModelConfig) -> None:
         f"{' and '.join(LABELLED)} have labels, other tasks have none",
     )
     must(
-        len(config.tags) <= MAX_TAGS and all(map(_is_tag, config.tags)),
+        len(config.tags) <= MAX_TAGS and all(map(is_tag, config.tags)),
         f"tags must be at most {MAX_TAGS} of the form O, B-name or I-name",
     )
     must(len(set(config.tags)) == len(config.tags), "no tag may come twice")
@@ -165,7 +165,8 @@ def _tags(value: object) -> tuple[str, ...]:
     return tuple(value)
 
 
-def _is_tag(value: object) -> bool:
+def is_tag(value: object) -> bool:
+    """Whether it is a tag of the BIO scheme: ``O``, ``B-name`` or ``I-name``."""
     return _is_text(value) and (value == "O" or bool(re.fullmatch(r"[BI]-.+", str(value))))
 
 

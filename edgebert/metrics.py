@@ -3,15 +3,29 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Collection, Hashable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from edgebert.errors import MissingPackageError
 
-DEFAULT_METRIC = {"classification": "accuracy", "regression": "pearson"}
-METRICS = {"classification": ("accuracy", "f1", "matthews"), "regression": ("pearson", "spearman")}
+METRICS = {
+    "classification": ("accuracy", "f1", "matthews"),
+    "regression": ("pearson", "spearman"),
+    "tagging": ("span_f1",),
+}
+
+
+def metrics_of(task: str, tagged: bool) -> tuple[str, ...]:
+    """Scores that may decide which of several models is best, the usual one first.
+
+    With labels and tags that is the mean of the usual ones of both.
+    """
+    names = METRICS[task]
+    if not tagged or task == "tagging":
+        return names
+    return f"{names[0]}+span_f1", *names, "span_f1"
 
 
 def score(task: str, references: Sequence[Any], predictions: Sequence[Any]) -> dict[str, float]:
@@ -62,3 +76,38 @@ def _score(
     if len(labels) == 2:
         scores |= {f"f1_{label}": float(value) for label, value in zip(labels, f1, strict=True)}
     return scores
+
+
+def spans(tags: Sequence[str]) -> Iterator[tuple[str, int, int]]:
+    """Entities of one text's tags: (type, first word, word behind the last).
+
+    ``B-x`` starts an entity; ``I-x`` goes on with one of type x, else it starts one; ``O`` ends it.
+    """
+    kind, begin = "", 0
+    for i, tag in enumerate((*tags, "O")):
+        prefix, _, name = tag.partition("-")
+        if kind and (prefix != "I" or name != kind):
+            yield kind, begin, i
+            kind = ""
+        if prefix != "O" and not kind:
+            kind, begin = name, i
+
+
+def span_scores(
+    references: Sequence[Collection[Hashable]], predictions: Sequence[Collection[Hashable]]
+) -> dict[str, float]:
+    """``span_f1``, ``span_precision`` and ``span_recall`` of all entities, as CoNLL counts.
+
+    An entity is right if its type and both its ends are. Scores of nothing are 0.
+
+    Args:
+        references: the entities of each text.
+        predictions: what the model found in each text.
+    """
+    right = sum(len(set(a) & set(b)) for a, b in zip(references, predictions, strict=True))
+    true, found = sum(map(len, references)), sum(map(len, predictions))
+    return {
+        "span_f1": 2 * right / (true + found) if right else 0.0,
+        "span_precision": right / found if right else 0.0,
+        "span_recall": right / true if right else 0.0,
+    }

@@ -25,6 +25,7 @@ from edgebert.tokenizer import Tokenizer
 
 FORMAT_VERSION = 1  # value of "edgebert" in a model.pt
 ENCODER = "encoder"  # value of "kind" in one without a head
+NO_TAG = -1  # in the tags of a probe, behind a text's last token
 
 # Buffers that some versions of Transformers save; their values follow from the config.
 _IGNORED = {"bert.embeddings.position_ids", "bert.embeddings.token_type_ids"}
@@ -37,10 +38,15 @@ class Probe:
     Attributes:
         texts: texts, or pairs of texts.
         logits: float32 [len(texts), num_labels].
+        pooled: float32 [len(texts), hidden_size]; None if it was not saved.
+        tags: the number of each token's tag, [CLS] and [SEP] included, int64 [len(texts), longest],
+            NO_TAG behind the last; None if it was not saved.
     """
 
     texts: tuple[str | tuple[str, str], ...]
     logits: np.ndarray
+    pooled: np.ndarray | None = None
+    tags: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -167,10 +173,21 @@ def _probe(
     if probe is None:
         return None
     texts = _expect(_expect(probe, dict, "probe").get("texts"), list, "probe's texts")
-    logits = _expect(probe.get("logits"), StoredTensor, "probe's logits")
-    if logits.shape != (len(texts), config.num_labels):
-        raise ModelError(f"its probe's logits have shape {logits.shape}")
-    return Probe(tuple(_text(text) for text in texts), _finite("probe", read(logits)))
+    sizes = {"logits": config.num_labels, "pooled": config.hidden_size}
+    vectors: dict[str, np.ndarray | None] = {"logits": None, "pooled": None}
+    for name, size in sizes.items():
+        if name in probe or name == "logits":
+            values = _expect(probe.get(name), StoredTensor, f"probe's {name}")
+            if values.shape != (len(texts), size):
+                raise ModelError(f"its probe's {name} have shape {values.shape}")
+            vectors[name] = _finite("probe", read(values))
+    tags = None
+    if "tags" in probe:
+        tags = read(_expect(probe["tags"], StoredTensor, "probe's tags"))
+        if tags.dtype != np.int64 or tags.ndim != 2 or len(tags) != len(texts):
+            raise ModelError(f"its probe's tags have shape {tags.shape}")
+    assert vectors["logits"] is not None
+    return Probe(tuple(map(_text, texts)), vectors["logits"], vectors["pooled"], tags)
 
 
 def _text(text: Any) -> str | tuple[str, str]:

@@ -32,6 +32,7 @@ from edgebert.train import bert, finetune  # noqa: E402
 from edgebert.train.checkpoint import load_torch, save_atomically  # noqa: E402
 from edgebert.train.finetune import Recipe  # noqa: E402
 from edgebert.train.run import Job, train  # noqa: E402
+from edgebert.train.targets import Targets  # noqa: E402
 
 CONFIG = ModelConfig(
     hidden_size=32,
@@ -167,9 +168,9 @@ def test_the_table_is_the_hash_and_stays_so(tmp_path: Path) -> None:
     finetune.finetune(
         model,
         inputs,
-        finetune.Labelled(torch.tensor([0, 1] * 8), 0.0),
+        finetune.Labelled(Targets(torch.tensor([0, 1] * 8))),
         inputs,
-        lambda logits: {"accuracy": 0.5},
+        lambda predictions: {"accuracy": 0.5},
         "accuracy",
         RECIPE,
         vocabulary.pad,

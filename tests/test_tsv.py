@@ -25,7 +25,7 @@ def test_single_texts(tmp_path: Path) -> None:
 
 
 def test_pairs_windows_line_ends_byte_order_mark_and_other_columns(tmp_path: Path) -> None:
-    data = read(tmp_path, "\ufefftext\ttext_b\tlabel\ttags\r\none\ttwo\tyes\tO\r\n")
+    data = read(tmp_path, "\ufefftext\ttext_b\tlabel\tsource\r\none\ttwo\tyes\tO\r\n")
     assert data.texts == [("one", "two")]
     assert data.labels == ["yes"]
     assert data.pairs

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgebert.cli.options import integer, share
+from edgebert.cli.options import integer, share, weight
 from edgebert.cli.train import add_options, run_job
 from edgebert.errors import UsageError
 
@@ -27,17 +26,6 @@ The teacher is a folder that Transformers reads as a sequence classifier, or a m
 all texts once; its answers are kept in model.pt.teacher. Data and interruptions are as in
 edgebert train.
 """
-
-
-def _weight(text: str) -> float:
-    """The type of an option that is a finite number from 0 on."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 on")
-    return value
 
 
 def add_parser(subparsers: Any) -> None:
@@ -93,23 +81,23 @@ def add_parser(subparsers: Any) -> None:
     add("--sentences", action="store_true", help="cut these lines into sentences, and draw of them")
 
     add = parser.add_argument_group("weights of the loss").add_argument
-    add("--hard", type=_weight, default=0.1, metavar="X", help="labels (default: %(default)s)")
-    add("--soft", type=_weight, default=0.9, metavar="X", help="logits (default: %(default)s)")
+    add("--hard", type=weight, default=0.1, metavar="X", help="labels (default: %(default)s)")
+    add("--soft", type=weight, default=0.9, metavar="X", help="logits (default: %(default)s)")
     add(
         "--hidden",
-        type=_weight,
+        type=weight,
         default=0.0,
         metavar="X",
         help="hidden states, as TinyBERT; the teacher runs in every step (default: %(default)s)",
     )
     add(
         "--relations",
-        type=_weight,
+        type=weight,
         default=0.0,
         metavar="X",
         help="attention relations, as MiniLMv2; likewise (default: %(default)s)",
     )
-    add("--temperature", type=_weight, default=2.0, metavar="T", help="default: %(default)s")
+    add("--temperature", type=weight, default=2.0, metavar="T", help="default: %(default)s")
     add_options(parser)
 
 

@@ -9,9 +9,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgebert.cli.options import add_model_options, integer, model_config, share, tokenizer
+from edgebert.cli.options import (
+    add_model_options,
+    integer,
+    model_config,
+    share,
+    tokenizer,
+    weight,
+)
 from edgebert.cli.output import print_json
-from edgebert.config import TASKS
+from edgebert.config import LABELLED
 from edgebert.errors import MissingPackageError
 from edgebert.metrics import METRICS
 from edgebert.presets import PRESETS
@@ -28,8 +35,9 @@ EXAMPLES = """examples:
   edgebert train --preset nano --tokenizer word --data train.tsv --dev dev.tsv -o model.pt
   edgebert train --preset tiny --init bert-tiny/ --lr 3e-4 --data t.tsv --dev d.tsv -o model.pt
 
-TSV: a header line, then text<TAB>label (pairs: text<TAB>text_b<TAB>label). Labels that are numbers
-with decimal points make it a regression. After an interruption the same command goes on from the
+TSV: a header line, then text<TAB>label (pairs: text<TAB>text_b<TAB>label; with a BIO tag of each
+word: text<TAB>label<TAB>tags). Labels that are numbers with decimal points make it a regression,
+tags without labels tagging. After an interruption the same command goes on from the
 last finished epoch.
 """
 
@@ -42,6 +50,14 @@ def add_parser(subparsers: Any) -> None:
         description="Train a BERT classifier or regressor whose word embeddings are the hash.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add(
+        "--tag-weight",
+        type=weight,
+        default=1.0,
+        metavar="X",
+        help="of the tags' loss beside the labels'; 0 leaves tags out (default: %(default)s)",
     )
     add_options(parser)
 
@@ -59,11 +75,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         type=Path,
         help="start from the encoder of a model.pt, a Hugging Face folder or an .npz",
     )
-    add("--task", choices=TASKS, help="default: by the labels")
+    add("--task", choices=[*LABELLED, "tagging"], help="default: by the labels")
     add(
         "--metric",
-        choices=[*METRICS["classification"], *METRICS["regression"]],
-        help="which decides the best epoch (default: accuracy, pearson)",
+        choices=list(dict.fromkeys(name for names in METRICS.values() for name in names)),
+        help="which decides the best epoch (default: accuracy or pearson; with tags its mean with "
+        "span_f1)",
     )
 
     group = parser.add_argument_group("recipe")
@@ -144,6 +161,7 @@ def run_job(args: argparse.Namespace, start: Callable[[Job, Report, Say], dict[s
         recipe=recipe,
         task=args.task,
         metric=args.metric,
+        tag_weight=getattr(args, "tag_weight", 0.0),  # distillation has no such option
         init=args.init,
         resume=not args.no_resume,
     )

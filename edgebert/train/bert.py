@@ -1,18 +1,26 @@
 """A stock Hugging Face BERT whose word embeddings are the hash.
 
 The training vocabulary is the set of tokens that occur. Their vectors, computed once, are a frozen
-table, and so any code that trains a ``BertForSequenceClassification`` trains this one.
+table, and so any code that trains a ``BertForSequenceClassification`` trains this one. Where a
+config asks for tags, or for no labels, the encoder is the same and the heads are ours.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
-from transformers import BertConfig, BertForSequenceClassification
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import (
+    BertConfig,
+    BertForSequenceClassification,
+    BertModel,
+    BertPreTrainedModel,
+)
 
 from edgebert.config import BERT_FIELDS, HashParams, ModelConfig
 from edgebert.hash import HashEmbedding
@@ -73,19 +81,79 @@ def _tokens(data: np.ndarray, ends: np.ndarray) -> Iterator[bytes]:
         start = end
 
 
-def build(config: ModelConfig, dropout: float = 0.0) -> BertForSequenceClassification:
-    """A classifier with fresh weights and, until ``set_input_embeddings``, an empty vocabulary."""
-    return BertForSequenceClassification(
-        BertConfig(
-            vocab_size=1,
-            **{name: getattr(config, name) for name in BERT_FIELDS},
-            hidden_dropout_prob=dropout,
-            attention_probs_dropout_prob=dropout,
-            num_labels=config.num_labels,
-            id2label=dict(enumerate(config.labels)),
-            label2id={label: i for i, label in enumerate(config.labels)},
-        )
+@dataclass(frozen=True)
+class Output:
+    """What a model gives for a batch; docs/numerics.md defines each.
+
+    Attributes:
+        logits: float32 [batch, num_labels].
+        pooled: float32 [batch, hidden_size].
+        tag_logits: float32 [batch, tokens, num_tags]; None without a tagging head.
+    """
+
+    logits: Tensor
+    pooled: Tensor
+    tag_logits: Tensor | None = None
+
+
+class BertWithHeads(BertPreTrainedModel):
+    """An encoder with tags of its tokens, with or without labels, or with neither."""
+
+    def __init__(self, bert_config: BertConfig, config: ModelConfig) -> None:
+        super().__init__(bert_config)
+        width, labelled = config.hidden_size, config.num_labels > 0
+        self.bert = BertModel(bert_config, add_pooling_layer=labelled)
+        self.dropout = nn.Dropout(bert_config.hidden_dropout_prob)
+        self.classifier = nn.Linear(width, config.num_labels) if labelled else None
+        self.tagger = nn.Linear(width, config.num_tags) if config.num_tags else None
+        self.post_init()
+
+    def forward(self, **batch: Tensor) -> Output:
+        """Run it on the inputs of a ``BertModel``, ``attention_mask`` among them."""
+        answer = self.bert(**batch)
+        hidden: Tensor = answer.last_hidden_state
+        tag_logits = self.tagger(self.dropout(hidden)) if self.tagger else None
+        if self.classifier:
+            pooled = answer.pooler_output
+            return Output(self.classifier(self.dropout(pooled)), pooled, tag_logits)
+        pooled = mean_vector(hidden, batch["attention_mask"])
+        return Output(pooled[:, :0], pooled, tag_logits)
+
+
+def mean_vector(hidden: Tensor, attention_mask: Tensor) -> Tensor:
+    """Mean of the real tokens' states, scaled to length 1: float32 [batch, hidden_size].
+
+    Args:
+        hidden: last hidden states, float32 [batch, tokens, hidden_size].
+        attention_mask: [batch, tokens], 0 where padded.
+    """
+    mask = attention_mask[..., None].to(hidden.dtype)
+    return functional.normalize((hidden * mask).sum(1) / mask.sum(1), dim=-1)
+
+
+def build(
+    config: ModelConfig, dropout: float = 0.0
+) -> BertForSequenceClassification | BertWithHeads:
+    """A model with fresh weights and, until ``set_input_embeddings``, an empty vocabulary."""
+    bert_config = BertConfig(
+        vocab_size=1,
+        **{name: getattr(config, name) for name in BERT_FIELDS},
+        hidden_dropout_prob=dropout,
+        attention_probs_dropout_prob=dropout,
+        id2label=dict(enumerate(config.labels)),
+        label2id={label: i for i, label in enumerate(config.labels)},
     )
+    if config.labels and not config.tags:
+        return BertForSequenceClassification(bert_config)
+    return BertWithHeads(bert_config, config)
+
+
+def run(model: BertForSequenceClassification | BertWithHeads, batch: dict[str, Tensor]) -> Output:
+    """What either kind of model gives, in evaluation mode."""
+    if isinstance(model, BertWithHeads):
+        return model(**batch)
+    pooled = model.bert(**batch).pooler_output
+    return Output(model.classifier(pooled), pooled)
 
 
 def collate(batch: Sequence[Encoded], pad: int) -> dict[str, Tensor]:
@@ -98,35 +166,61 @@ def collate(batch: Sequence[Encoded], pad: int) -> dict[str, Tensor]:
     }
 
 
+@dataclass(frozen=True)
+class Predictions:
+    """What a model says of some inputs, in their order.
+
+    Attributes:
+        logits: float32 [n, num_labels].
+        pooled: float32 [n, hidden_size]; None of models that do not tell.
+        tags: the number of each token's tag, int64 [num_tokens] each; None without tags.
+    """
+
+    logits: Tensor
+    pooled: Tensor | None = None
+    tags: list[Tensor] | None = None
+
+
 @torch.no_grad()
-def predict(
-    model: BertForSequenceClassification, inputs: Sequence[Encoded], pad: int, batch_size: int = 64
-) -> Tensor:
-    """Logits in evaluation mode, float32 [len(inputs), num_labels]."""
+def predict(model: Any, inputs: Sequence[Encoded], pad: int, batch_size: int = 64) -> Predictions:
+    """What a model, or a teacher, says in evaluation mode."""
     model.eval()
-    logits = torch.empty(len(inputs), model.config.num_labels)
     order = sorted(range(len(inputs)), key=lambda i: len(inputs[i]))
+    logits: list[Any] = [None] * len(inputs)
+    pooled, tags = logits.copy(), logits.copy()
     for start in range(0, len(order), batch_size):
         rows = order[start : start + batch_size]
-        batch = {
-            name: values.to(model.device)
-            for name, values in collate([inputs[i] for i in rows], pad).items()
-        }
-        logits[rows] = model(**batch).logits.float().cpu()
-    return logits
+        batch = collate([inputs[i] for i in rows], pad)
+        output = model(**{name: values.to(model.device) for name, values in batch.items()})
+        own = isinstance(output, Output)
+        for i, row in enumerate(rows):
+            logits[row] = output.logits[i].float().cpu()
+            if own:
+                pooled[row] = output.pooled[i].float().cpu()
+            if own and output.tag_logits is not None:
+                tags[row] = output.tag_logits[i, : len(inputs[row])].argmax(-1).cpu()
+    return Predictions(
+        torch.stack(logits),
+        None if pooled[0] is None else torch.stack(pooled),
+        None if tags[0] is None else tags,
+    )
 
 
-def logits(
-    model: BertForSequenceClassification,
-    config: ModelConfig,
-    tokenizer: Tokenizer,
-    texts: Iterable[Text],
-) -> np.ndarray:
-    """PyTorch's answer to any texts, float32 [n, num_labels]; gives the model their tokens' table.
+def answers(
+    model: Any, config: ModelConfig, tokenizer: Tokenizer, texts: Iterable[Text]
+) -> Predictions:
+    """PyTorch's answer to any texts; gives the model their tokens' table.
 
     Exports are compared with this.
     """
     vocabulary = Vocabulary()
     inputs = vocabulary.encode(tokenizer, list(texts), config)
     model.set_input_embeddings(vocabulary.table(config.hash).to(model.device))
-    return predict(model, inputs, vocabulary.pad).numpy()
+    return predict(model, inputs, vocabulary.pad)
+
+
+def logits(
+    model: Any, config: ModelConfig, tokenizer: Tokenizer, texts: Iterable[Text]
+) -> np.ndarray:
+    """Those of :func:`answers`, float32 [n, num_labels]."""
+    return answers(model, config, tokenizer, texts).logits.numpy()

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 from transformers import BertForSequenceClassification
 
 from edgebert.config import ModelConfig
@@ -20,6 +21,7 @@ from edgebert.errors import EdgebertError
 from edgebert.export.checkpoint import (
     ENCODER,
     FORMAT_VERSION,
+    NO_TAG,
     Checkpoint,
     Probe,
     read_checkpoint,
@@ -28,7 +30,7 @@ from edgebert.export.roles import encoder_shapes, state_shapes
 from edgebert.files import replacing
 from edgebert.sequence import Text
 from edgebert.tokenizer import Tokenizer
-from edgebert.train.bert import build, logits
+from edgebert.train.bert import BertWithHeads, Predictions, answers, build
 
 PROBE_TEXTS = (
     "",
@@ -55,7 +57,7 @@ def save(
     state: Mapping[str, Tensor],
     tokenizer: Tokenizer,
     probe_texts: Sequence[Text],
-    probe_logits: Tensor,
+    probe: Predictions,
     training: Mapping[str, Any],
 ) -> None:
     """Write a checkpoint.
@@ -66,14 +68,16 @@ def save(
         state: the model's state dict; what is not a weight of the config is left out.
         tokenizer: the tokenizer that it was trained with.
         probe_texts: texts, or pairs, to compare exports by.
-        probe_logits: what the model answers to them, float32 [len(probe_texts), num_labels].
+        probe: what the model answers to them.
         training: plain facts of how it was trained.
     """
     content = {
         **_content(config, state, state_shapes(config), tokenizer, training),
         "probe": {
             "texts": [text if isinstance(text, str) else list(text) for text in probe_texts],
-            "logits": probe_logits.to("cpu", torch.float32).clone(),
+            "logits": probe.logits,
+            **({} if probe.pooled is None else {"pooled": probe.pooled}),
+            **({} if probe.tags is None else {"tags": pad_sequence(probe.tags, True, NO_TAG)}),
         },
     }
     save_atomically(content, path)
@@ -124,10 +128,10 @@ def remembered(memory: Path, fingerprint: str) -> dict[str, Any] | None:
 
 def load_torch(
     path: str | os.PathLike[str],
-) -> tuple[BertForSequenceClassification, ModelConfig, Tokenizer]:
+) -> tuple[BertForSequenceClassification | BertWithHeads, ModelConfig, Tokenizer]:
     """Read a checkpoint into PyTorch, in evaluation mode.
 
-    Its vocabulary is empty: :func:`edgebert.train.bert.logits` fills it for the texts at hand.
+    Its vocabulary is empty: :func:`edgebert.train.bert.answers` fills it for the texts at hand.
 
     Raises:
         ModelError: the file is not a checkpoint of ours, or damaged.
@@ -139,10 +143,16 @@ def load_torch(
 def make_probe(checkpoint: Checkpoint) -> Probe:
     """What PyTorch answers to a few texts, for a checkpoint that holds no such answers."""
     model, tokenizer = _to_torch(checkpoint), Tokenizer(checkpoint.tokenizer)
-    return Probe(PROBE_TEXTS, logits(model, checkpoint.config, tokenizer, PROBE_TEXTS))
+    answer = answers(model, checkpoint.config, tokenizer, PROBE_TEXTS)
+    return Probe(
+        PROBE_TEXTS,
+        answer.logits.numpy(),
+        None if answer.pooled is None else answer.pooled.numpy(),
+        None if answer.tags is None else pad_sequence(answer.tags, True, NO_TAG).numpy(),
+    )
 
 
-def _to_torch(checkpoint: Checkpoint) -> BertForSequenceClassification:
+def _to_torch(checkpoint: Checkpoint) -> BertForSequenceClassification | BertWithHeads:
     model = build(checkpoint.config)
     state = {name: torch.from_numpy(values) for name, values in checkpoint.state.items()}
     model.load_state_dict(state, strict=False)  # read_checkpoint has seen to names and shapes

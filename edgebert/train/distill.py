@@ -23,7 +23,7 @@ from edgebert.errors import DataError, ModelError
 from edgebert.files import check_writable
 from edgebert.sequence import Text
 from edgebert.train.augment import sample_lines, variants
-from edgebert.train.bert import Encoded, Vocabulary, build, collate, predict
+from edgebert.train.bert import Encoded, Predictions, Vocabulary, build, collate, predict
 from edgebert.train.checkpoint import save_atomically
 from edgebert.train.distill_loss import Distillation, Layers, Observer, Weights
 from edgebert.train.finetune import Epoch
@@ -87,7 +87,9 @@ def distill(
         ModelError: the teacher is missing, damaged, or does not fit the data.
         OSError: the output cannot be written. All of these before the student is trained.
     """
-    task = prepare(job)
+    task = prepare(dataclasses.replace(job, tag_weight=0.0))
+    if task.data.tags is not None:
+        say(f"{job.train}: the teacher knows nothing of its tags: they are left out")
     answers = lesson.logits or job.output.with_name(job.output.name + ".teacher")
     check_writable(answers)
     if job.output.resolve() == lesson.teacher.resolve():
@@ -102,7 +104,7 @@ def distill(
     inputs = teacher.encode([*texts, *task.dev.texts], task.config.max_position_embeddings)
     logits = _logits(task, teacher, texts, inputs, answers)[:, order]
     soft = logits[: len(texts)]
-    scores = task.judge(logits[len(texts) :])
+    scores = task.judge(Predictions(logits[len(texts) :]))
     say("teacher: dev " + ", ".join(f"{name} {value:.4f}" for name, value in scores.items()))
     _check_agreement(task, soft, teacher)
 
@@ -166,7 +168,7 @@ def _logits(
     if logits is None:
         logits = torch.empty(0, len(teacher.labels))
     for start in tqdm(range(len(logits), len(inputs), ASKED), "teacher", leave=False, disable=None):
-        answers = predict(teacher, inputs[start : start + ASKED], teacher.pad)
+        answers = predict(teacher, inputs[start : start + ASKED], teacher.pad).logits
         logits = torch.cat([logits, answers])
         if not logits.isfinite().all():
             raise ModelError(f"{teacher.path}: its answers are not finite: its weights are damaged")

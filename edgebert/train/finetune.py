@@ -146,7 +146,9 @@ def _of_tags(logits: Tensor, tags: list[Tensor]) -> Tensor:
         row[: len(tag)] = tag
     targets = targets.to(logits.device)
     words = (targets != NO_TARGET).sum().clamp(min=1)  # a batch may have none
-    return functional.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="sum") / words
+    return (
+        functional.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="sum") / words
+    )
 
 
 def finetune(

@@ -18,7 +18,7 @@ from transformers import BertForSequenceClassification
 from edgebert.config import ModelConfig
 from edgebert.errors import DataError
 from edgebert.files import check_writable
-from edgebert.metrics import DEFAULT_METRIC, METRICS
+from edgebert.metrics import metrics_of
 from edgebert.presets import num_parameters
 from edgebert.sequence import Text
 from edgebert.tokenizer import Tokenizer
@@ -26,6 +26,7 @@ from edgebert.train.bert import Vocabulary, build, predict
 from edgebert.train.checkpoint import save
 from edgebert.train.finetune import Epoch, Labelled, Objective, Recipe, finetune
 from edgebert.train.init import load_encoder
+from edgebert.train.tags import tag_names
 from edgebert.train.targets import Judge, Targets, judge
 from edgebert.tsv import Dataset, read_tsv
 from edgebert.version import __version__
@@ -44,8 +45,9 @@ class Job:
         dev: file to choose the best epoch by.
         output: ``model.pt`` to write.
         recipe: how to train.
-        task: ``classification`` or ``regression``; None: by the labels.
+        task: ``classification``, ``regression`` or ``tagging``; None: by the labels.
         metric: of edgebert.metrics, decides which epoch is best; None: the task's usual one.
+        tag_weight: of the tags' loss besides the labels'; 0: tags are not learned.
         init: encoder to start from.
         resume: go on from the last finished epoch of an interrupted run of the same job.
     """
@@ -58,6 +60,7 @@ class Job:
     recipe: Recipe
     task: str | None = None
     metric: str | None = None
+    tag_weight: float = 1.0
     init: Path | None = None
     resume: bool = True
 
@@ -84,8 +87,9 @@ def train(
     model = build(task.config, job.recipe.dropout)
     if job.init:
         start_from(model, job.init, say)
-    objective = Labelled(task.targets.values, job.recipe.label_smoothing)
-    return fit(job, task, model, task.data.texts, objective, fingerprint_of(job, task), report, say)
+    objective = Labelled(task.targets, job.recipe.label_smoothing, job.tag_weight)
+    fingerprint = fingerprint_of(job, task, job.tag_weight if task.config.tags else None)
+    return fit(job, task, model, task.data.texts, objective, fingerprint, report, say)
 
 
 @dataclass(frozen=True)
@@ -93,12 +97,12 @@ class Task:
     """What the data of a job say, checked.
 
     Attributes:
-        config: the job's with task and labels.
+        config: the job's with task, labels and tags.
         data: to train on.
         dev: to judge by.
         metric: decides which epoch is best.
         targets: of ``data``.
-        judge: from logits of ``dev`` to scores.
+        judge: from what a model says of ``dev`` to scores.
         memory: file beside the output that remembers the last finished epoch.
         start: when the job began, seconds of time.perf_counter.
     """
@@ -122,18 +126,41 @@ def prepare(job: Job) -> Task:
         raise DataError(f"{job.output} holds the data: -o takes the name of another file")
     data, dev = read_tsv(job.train), read_tsv(job.dev)
     task = job.task or data.task
-    metric = job.metric or DEFAULT_METRIC[task]
-    if metric not in METRICS[task]:
-        raise DataError(f"--metric {metric}: {task} is measured by {', '.join(METRICS[task])}")
+    tags = _tags(job, data, dev, task)
+    names = metrics_of(task, bool(tags))
+    metric = job.metric or names[0]
+    if metric not in names:
+        raise DataError(f"--metric {metric}: {task} is measured by {', '.join(names)}")
     if data.pairs != dev.pairs:
         raise DataError(f"{job.dev}: one of the two files has pairs of texts, the other has not")
-    labels = ("score",) if task == "regression" else tuple(sorted(set(data.labels)))
-    if task == "classification" and len(labels) < 2:
-        raise DataError(f"{job.train}: all examples have the label {labels[0]!r}")
-    config = dataclasses.replace(job.config, task=task, labels=labels)
+    labels = _labels(data, task)
+    config = dataclasses.replace(job.config, task=task, labels=labels, tags=tags)
     config = ModelConfig.from_dict(config.to_dict())  # checks options that users may combine badly
-    targets = Targets.of(data, config)
-    return Task(config, data, dev, metric, targets, judge(dev, config), memory, start)
+    targets = Targets.of(data, config, job.tokenizer)
+    judge_ = judge(dev, config, job.tokenizer)
+    return Task(config, data, dev, metric, targets, judge_, memory, start)
+
+
+def _labels(data: Dataset, task: str) -> tuple[str, ...]:
+    if task == "tagging":
+        return ()
+    if task == "regression":
+        return ("score",)
+    labels = tuple(sorted(set(data.labels)))
+    if len(labels) < 2:
+        raise DataError(f"{data.path}: all examples have the label {labels[0]!r}")
+    return labels
+
+
+def _tags(job: Job, data: Dataset, dev: Dataset, task: str) -> tuple[str, ...]:
+    """The tags to learn, as the data and the job have it."""
+    if task == "tagging" and (data.tags is None or not job.tag_weight):
+        raise DataError(f"{job.train}: nothing to learn: tagging takes a column tags, and a weight")
+    if data.tags is None or not job.tag_weight:
+        return ()
+    if dev.tags is None:
+        raise DataError(f"{job.dev}: has no column tags, which {job.train} has")
+    return tag_names(data)
 
 
 def start_from(
@@ -176,7 +203,8 @@ def fit(
     model.to("cuda" if torch.cuda.is_available() else "cpu")
     say(
         f"{len(texts):,} examples, {config.task}, {len(config.labels)} label(s), "
-        f"{len(vocabulary):,} distinct tokens, {num_parameters(config):,} parameters"
+        + (f"{config.num_tags} tags, " if config.tags else "")
+        + f"{len(vocabulary):,} distinct tokens, {num_parameters(config):,} parameters"
     )
 
     if not job.resume:
@@ -198,7 +226,7 @@ def fit(
     model.load_state_dict(outcome.state, strict=False)  # without the table
     task.targets.restore_scale(model.classifier)
     probes = list(range(0, len(dev), -(-len(dev) // NUM_PROBES)))
-    logits = predict(model, [dev_inputs[i] for i in probes], vocabulary.pad)
+    answers = predict(model, [dev_inputs[i] for i in probes], vocabulary.pad)
     training = {
         "parameters": num_parameters(config),
         "examples": len(data),
@@ -218,13 +246,14 @@ def fit(
         },
     }
     probe_texts = [dev.texts[i] for i in probes]
-    save(job.output, config, model.state_dict(), job.tokenizer, probe_texts, logits, training)
+    save(job.output, config, model.state_dict(), job.tokenizer, probe_texts, answers, training)
     task.memory.unlink(missing_ok=True)
     return {
         "output": str(job.output),
         "bytes": job.output.stat().st_size,
         "task": config.task,
         "labels": list(config.labels),
+        "tags": list(config.tags),
         **training,
         "epochs": [dataclasses.asdict(epoch) for epoch in outcome.epochs],
     }

@@ -78,7 +78,7 @@ def fine_tune(
     outcome = finetune(
         teacher,
         inputs,
-        Labelled(task.targets.values, 0.0),
+        Labelled(task.targets),
         teacher.encode(task.dev.texts, MAX_TOKENS),
         task.judge,
         task.metric,
