@@ -61,9 +61,8 @@ wheel: $(BIN)/.lint ## build the wheel into dist/, and try it where nothing else
 	$(BIN)/python -m build --wheel
 	PYTHON=$(BIN)/python tools/check_wheel.sh
 
-arduino: $(BIN)/.demo ## write an Arduino library into out/, with the UNO model or that of MODEL=…
-	$(if $(MODEL),,$(BIN)/edgebert export models/uno-sst2.pt -o out --to ebm --dtype i8)
-	$(BIN)/python tools/make_arduino_library.py -m $(or $(MODEL),out/uno-sst2-i8.ebm) -o out
+arduino: $(BIN)/.demo ## write an Arduino library into out/, with the model of MODEL=… or sentiment
+	$(BIN)/python tools/make_arduino_library.py -m $(or $(MODEL),sentiment) -o out
 
 clean: ## remove what the targets above made
 	rm -rf $(VENV) build dist out edgebert/_native.* edgebert/lib*.so *.egg-info

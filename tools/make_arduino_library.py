@@ -1,6 +1,6 @@
 """Writes the C library as an Arduino library, with an example that holds a model.
 
-    python tools/make_arduino_library.py -m out/uno-sst2-i8.ebm -o out
+    python tools/make_arduino_library.py -m sentiment -o out
 
 makes the folder out/edgebert and, for the IDE's "Add .ZIP Library", out/edgebert-VERSION.zip.
 """
@@ -15,6 +15,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from edgebert.builtin import model_path  # noqa: E402
 from edgebert.errors import EdgebertError  # noqa: E402
 from edgebert.firmware.build import open_integer_model  # noqa: E402
 from edgebert.version import __version__  # noqa: E402
@@ -84,11 +85,12 @@ def main() -> None:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("-m", "--model", type=Path, required=True, help="an .ebm of integers")
+    what = "an .ebm of integers, or a name of `edgebert models`"
+    parser.add_argument("-m", "--model", required=True, help=what)
     parser.add_argument("-o", "--output", type=Path, default=Path("out"), help="folder to write to")
     options = parser.parse_args()
     try:
-        print(make_library(options.model, options.output))
+        print(make_library(model_path(options.model), options.output))
     except (EdgebertError, OSError) as error:
         sys.exit(f"make_arduino_library: {error}")
 

@@ -181,9 +181,9 @@ def _image(args: argparse.Namespace, board: Board) -> Image:
     """Build, say what it takes, and refuse what does not fit."""
     from edgebert.firmware.build import build
 
+    model = model_path(args.model)
     if not getattr(args, "json", False):
         print(f"building {args.app} for {board.name}", flush=True)
-    model = model_path(args.model)
     image = build(board, model, args.app, args.tokens, args.output)
     times = _times(model, board, image.tokens)
     if getattr(args, "json", False):

@@ -1,5 +1,5 @@
 /* Commands for a home: lights, sockets, music, volume, alarms. A line of text becomes what a device
- * would do. Made for models/nano-hwu64.pt, whose labels are the intents of HWU64; with another
+ * would do. Made for the model `home`, whose labels are the intents of HWU64; with another
  * model, ACTIONS is the table to change. */
 #include "answer.h"
 #include "board.h"
