@@ -241,15 +241,15 @@ def test_a_teacher_that_was_interrupted_answers_the_rest(
 ) -> None:
     options = job(tmp_path, recipe=replace(RECIPE, epochs=1))
     answers = tmp_path / "model.pt.teacher"
-    monkeypatch.setattr("edgebert.train.distill.ASKED", 64)
+    monkeypatch.setattr("edgebert.train.answers.ASKED", 16)
     distill(options, Lesson(folder))
-    whole = torch.load(answers, weights_only=True)["logits"]
+    whole = torch.load(answers, weights_only=True)["values"]
     answers.unlink()
     asked: list[int] = []
 
     def ask(model: Any, inputs: Any, pad: int) -> Any:
         asked.append(len(inputs))
-        if len(asked) == 3:
+        if len(asked) == 2:
             raise Interrupted
         return bert.predict(model, inputs, pad)
 
@@ -257,11 +257,11 @@ def test_a_teacher_that_was_interrupted_answers_the_rest(
     with pytest.raises(Interrupted):
         distill(options, Lesson(folder))
     distill(options, Lesson(folder))
-    assert asked == [64, 64, 64, 64, 8]
-    assert torch.equal(torch.load(answers, weights_only=True)["logits"], whole)
+    assert asked == [16, 16, 16, 4]  # the second time not answered; texts that come twice are one
+    assert torch.equal(torch.load(answers, weights_only=True)["values"], whole)
 
 
-def test_another_teacher_or_other_texts_are_asked_anew(
+def test_another_teacher_is_asked_anew_and_the_same_one_what_is_new(
     tmp_path: Path, folder: Path, teacher: Path
 ) -> None:
     kept = tmp_path / "answers"
@@ -269,12 +269,13 @@ def test_another_teacher_or_other_texts_are_asked_anew(
     recipe = replace(RECIPE, epochs=1)
     for path, copies in ((folder, 0), (teacher, 0), (teacher, 1)):
         distill(job(tmp_path, recipe=recipe), Lesson(path, augment=copies, logits=kept))
-        answers.append(torch.load(kept, weights_only=True)["logits"])
-    assert not torch.equal(answers[0], answers[1])
-    assert len(answers[2]) == len(answers[1]) + 160
+        answers.append(torch.load(kept, weights_only=True)["values"])
+    assert answers[0].shape == answers[1].shape and not torch.equal(answers[0], answers[1])
+    assert len(answers[2]) > len(answers[1])
+    assert torch.equal(answers[2][: len(answers[1])], answers[1])
     kept.write_bytes(b"damaged")
     distill(job(tmp_path, recipe=recipe), Lesson(teacher, augment=1, logits=kept))
-    assert torch.equal(torch.load(kept, weights_only=True)["logits"], answers[2])
+    assert torch.load(kept, weights_only=True)["values"].shape == answers[2].shape
 
 
 def swapped(folder: Path, to: Path, names: list[str]) -> Path:

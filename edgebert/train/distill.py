@@ -1,7 +1,7 @@
 """``edgebert distill`` from files to a file: a student behind the hash learns from a teacher.
 
-The teacher labels all texts once. Its answers lie in a file beside the output, so that neither an
-interrupted run nor one with other weights of the loss asks it again.
+The teacher labels each text once. Its answers lie in a file beside the output, so that neither an
+interrupted run nor one with other texts or weights of the loss asks it again.
 """
 
 from __future__ import annotations
@@ -15,16 +15,15 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from tqdm.auto import tqdm
 from transformers import BertForSequenceClassification
 
 from edgebert.config import BERT_FIELDS, ModelConfig
 from edgebert.errors import DataError, ModelError
 from edgebert.files import check_writable
 from edgebert.sequence import Text
+from edgebert.train.answers import Answers
 from edgebert.train.augment import sample_lines, variants
 from edgebert.train.bert import Encoded, Predictions, Vocabulary, build, collate, predict
-from edgebert.train.checkpoint import save_atomically
 from edgebert.train.distill_loss import Distillation, Layers, Observer, Weights
 from edgebert.train.finetune import Epoch
 from edgebert.train.init import take_weights
@@ -33,7 +32,6 @@ from edgebert.train.run import Job, Task, file_digest, fingerprint_of, fit, prep
 from edgebert.train.teacher import Teacher, open_encoder, open_teacher
 from edgebert.train.teacher_head import TeacherRecipe, fine_tune
 
-ASKED = 4096  # texts that the teacher answers to before its answers are saved
 DRAW = 0  # seed of the texts that the teacher alone labels: runs of all seeds share its answers
 LEAST_AGREEMENT = 0.5  # with the labels, as a share of chance
 LEAST_ALIKE = 0.5  # share of texts whose tokens must be the teacher's, to learn from its layers
@@ -161,30 +159,18 @@ def _logits(
 
     Numbers are standardised as the targets of the data are.
     """
-    digest = hashlib.sha256(file_digest(teacher.path).encode())
-    digest.update(repr([texts, task.dev.texts, task.config.max_position_embeddings]).encode())
-    fingerprint = digest.hexdigest()
-    logits = _remembered(path, fingerprint)
-    if logits is None:
-        logits = torch.empty(0, len(teacher.labels))
-    for start in tqdm(range(len(logits), len(inputs), ASKED), "teacher", leave=False, disable=None):
-        answers = predict(teacher, inputs[start : start + ASKED], teacher.pad).logits
-        logits = torch.cat([logits, answers])
+
+    def ask(rows: list[int]) -> Tensor:
+        logits = predict(teacher, [inputs[i] for i in rows], teacher.pad).logits
         if not logits.isfinite().all():
             raise ModelError(f"{teacher.path}: its answers are not finite: its weights are damaged")
-        save_atomically({"fingerprint": fingerprint, "logits": logits}, path)
+        return logits
+
+    fingerprint = f"{file_digest(teacher.path)} {task.config.max_position_embeddings}"
+    logits = Answers(path, fingerprint, len(teacher.labels)).to([*texts, *task.dev.texts], ask)
     if task.config.task == "regression":
         return (logits - task.targets.mean) / task.targets.deviation
     return logits
-
-
-def _remembered(path: Path, fingerprint: str) -> Tensor | None:
-    try:
-        content = torch.load(path, weights_only=True)
-    except Exception:  # missing or damaged; torch raises many kinds
-        return None
-    same = isinstance(content, dict) and content.get("fingerprint") == fingerprint
-    return content["logits"] if same else None
 
 
 def _check_agreement(task: Task, soft: Tensor, teacher: Teacher) -> None:
