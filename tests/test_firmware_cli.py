@@ -94,6 +94,15 @@ def test_what_an_image_takes_adds_up_to_what_the_linker_says(
 
 
 @needs_arm
+def test_a_model_in_the_wheel_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ("build", "--board", "microbit", "--app", "intent", "--tokens", "8", "-o", tmp_path)
+    assert run(*arguments, "-m", "home") == 0
+    assert sorted(os.listdir(tmp_path)) == ["intent-microbit.bin", "intent-microbit.elf"]
+    assert run(*arguments, "-m", "hone") == 1
+    assert "did you mean home?" in capsys.readouterr().err
+
+
+@needs_arm
 def test_the_longest_text_that_fits_is_found(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
