@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -16,8 +17,10 @@ from edgebert.export.activations import observe
 from edgebert.export.onnx import onnx_bytes
 from edgebert.export.recipe import Recipe
 from edgebert.export.spec import ModelSpec
+from tests.heads import HEADS, OUTPUTS, check_alike, references, with_heads
 from tests.models import SMALL, SMALL_I8, random_spec
 from tests.onnx_sessions import session
+from tests.test_onnx_writer import SHAPES, inputs, unit_gain_spec
 
 I8 = Recipe("i8")
 
@@ -39,17 +42,34 @@ def logits(file: bytes, embeds: np.ndarray, optimise: bool = True) -> np.ndarray
     return result
 
 
-def test_every_product_with_weights_becomes_an_integer_kernel(tmp_path: Path) -> None:
-    spec = calibrated(random_spec(SMALL))
+@pytest.mark.parametrize(
+    ("heads", "products_of_heads"),
+    [({}, 1), *zip(HEADS.values(), (2, 1, 0), strict=True)],
+    ids=["labels", *HEADS],
+)
+def test_every_product_with_weights_becomes_an_integer_kernel(
+    heads: dict[str, Any], products_of_heads: int, tmp_path: Path
+) -> None:
+    spec = calibrated(random_spec(replace(SMALL, **heads)))
     options = onnxruntime.SessionOptions()
     options.optimized_model_filepath = str(tmp_path / "optimised.onnx")
     options.log_severity_level = 3  # it warns that such a file is for this machine only
     onnxruntime.InferenceSession(onnx_bytes(spec, I8), options, providers=["CPUExecutionProvider"])
     operators = [node.op_type for node in onnx.load(tmp_path / "optimised.onnx").graph.node]
-    products = 4 * spec.config.num_hidden_layers + 1
+    products = 4 * spec.config.num_hidden_layers + products_of_heads
     assert operators.count("MatMulIntegerToFloat") == products
     assert operators.count("QuantizeLinear") == products
     assert operators.count("DequantizeLinear") == 1  # of position embeddings
+
+
+@pytest.mark.parametrize("heads", HEADS)
+def test_all_heads_are_near_float(heads: str) -> None:
+    spec = calibrated(unit_gain_spec(with_heads(SHAPES["uno"], heads)))
+    feeds = inputs(spec.config, 5, 17, padded=True)
+    run = session(onnx_bytes(spec, I8))
+    assert [output.name for output in run.get_outputs()] == OUTPUTS[heads]
+    found = dict(zip(OUTPUTS[heads], run.run(None, feeds), strict=True))
+    check_alike(found, references(spec, feeds), error=0.15, same_tags=0.9)
 
 
 def test_no_pair_of_products_is_beyond_int16() -> None:

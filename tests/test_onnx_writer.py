@@ -16,6 +16,7 @@ from edgebert.errors import ModelError
 from edgebert.export.onnx import OPSET, onnx_bytes, write_onnx
 from edgebert.export.spec import ModelSpec
 from edgebert.metadata import CONFIG, TOKENIZER, check_seal, decode_metadata, encode_metadata
+from tests.heads import HEADS, OUTPUTS, check_close, references, with_heads
 from tests.models import SMALL, random_spec
 from tests.onnx_sessions import session
 
@@ -89,6 +90,27 @@ def test_the_graph_gives_what_transformers_gives(name: str) -> None:
             found_logits, found_pooled = onnx_session.run(["logits", "pooled"], feeds)
             np.testing.assert_allclose(found_pooled, pooled, atol=1e-5, rtol=0)
             np.testing.assert_allclose(found_logits, logits, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("heads", HEADS)
+def test_all_heads_give_what_the_float_reference_gives(heads: str) -> None:
+    """Of each text in a batch of mixed lengths, as if it were alone."""
+    spec = unit_gain_spec(with_heads(SHAPES["uno"], heads))
+    feeds = inputs(spec.config, 5, 17, padded=True)
+    for optimise in (True, False):
+        run = session(onnx_bytes(spec), optimise)
+        assert [output.name for output in run.get_outputs()] == OUTPUTS[heads]
+        found = dict(zip(OUTPUTS[heads], run.run(None, feeds), strict=True))
+        check_close(found, references(spec, feeds), 1e-5)
+
+
+def test_a_mean_of_nothing_is_nothing() -> None:
+    spec = random_spec(with_heads(SMALL, "embedding"))
+    spec = replace(
+        spec, weights=tuple(replace(w, values=np.zeros_like(w.values)) for w in spec.weights)
+    )
+    pooled = session(onnx_bytes(spec)).run(["pooled"], inputs(spec.config, 2, 5, padded=True))[0]
+    np.testing.assert_array_equal(pooled, np.zeros((2, 24)))
 
 
 @pytest.fixture(scope="module")

@@ -38,6 +38,7 @@ from edgebert.metadata import (
 from edgebert.sequence import Text, from_texts
 from edgebert.tokenizer import Tokenizer
 from edgebert.version import __version__
+from tests.heads import HEADS, OUTPUTS, check_alike, check_close, references, with_heads
 from tests.models import SMALL, SMALL_I8, random_spec
 from tests.test_onnx_writer import SHAPES, inputs, unit_gain_spec
 
@@ -155,6 +156,14 @@ def test_only_builtin_operators_in_an_order_that_can_run(kind: str, spec: ModelS
             used.add(name)
         assert known == set(range(graph.TensorsLength())), "tensors that nothing makes"
         assert used == set(OPERATORS[kind].split())
+
+
+@every_recipe
+def test_a_mean_is_of_builtin_operators(kind: str, spec: ModelSpec) -> None:
+    config = with_heads(spec.config, "embedding")
+    model = parse(tflite_file(calibrated(random_spec(config)), RECIPES[kind]))
+    used = {name for graph in subgraphs(model) for name, _, _ in operators(model, graph)}
+    assert used == {*OPERATORS[kind].split(), "L2_NORMALIZATION"} - {"TANH"}
 
 
 @every_recipe
@@ -285,6 +294,14 @@ def test_lengths(limit: int, recipe: Recipe, expected: list[int]) -> None:
     assert list(lengths(replace(SMALL, max_position_embeddings=limit), recipe)) == expected
 
 
+def test_a_mean_in_int8_is_of_no_more_tokens_than_its_weights_have_steps_for() -> None:
+    config = with_heads(replace(SMALL, max_position_embeddings=1024), "embedding")
+    assert list(lengths(config, I8)) == [32, 128, 511]
+    assert list(lengths(config, F16))[-1] == 1024
+    with pytest.raises(ModelError, match="--tokens 512: a mean in int8 takes at most 511"):
+        lengths(config, Recipe("i8", tokens=(512,)))
+
+
 @pytest.mark.parametrize(
     ("recipe", "message"),
     [
@@ -316,16 +333,20 @@ class Runner:
         )
 
     def __call__(self, tokens: int, feeds: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-        """Logits and pooled vectors of a batch, row by row, each padded to ``tokens``."""
+        """Logits and pooled vectors of a batch."""
+        found = self.outputs(tokens, feeds)
+        return np.array(found["logits"]), np.array(found["pooled"])
+
+    def outputs(self, tokens: int, feeds: dict[str, np.ndarray]) -> dict[str, list[np.ndarray]]:
+        """All outputs of a batch, row by row, each padded to ``tokens``."""
         run = self.interpreter.get_signature_runner(f"tokens_{tokens}")
         inner, outer = run.get_input_details(), run.get_output_details()
         rows = []
         for i in range(len(feeds["attention_mask"])):
             row = {name: values[i : i + 1] for name, values in feeds.items()}
             found = run(**{k: stored(pad(v, tokens), inner[k]) for k, v in row.items()})
-            rows.append([real(found[name], outer[name])[0] for name in ("logits", "pooled")])
-        logits, pooled = map(np.array, zip(*rows, strict=True))
-        return logits, pooled
+            rows.append({name: real(values, outer[name])[0] for name, values in found.items()})
+        return {name: [row[name] for row in rows] for name in outer}
 
 
 def pad(values: np.ndarray, tokens: int) -> np.ndarray:
@@ -380,6 +401,53 @@ def test_the_graph_gives_what_transformers_gives(name: str) -> None:
 
 
 @pytest.mark.parametrize("delegate", [True, False], ids=["xnnpack", "builtin"])
+@pytest.mark.parametrize("heads", HEADS)
+def test_all_heads_give_what_the_float_reference_gives(heads: str, delegate: bool) -> None:
+    """Of each text in a batch of mixed lengths, as if it were alone."""
+    spec = unit_gain_spec(with_heads(SHAPES["uno"], heads))
+    feeds = inputs(spec.config, 5, 17, padded=True)
+    expected = references(spec, feeds)
+    for kind, tolerance in {"f32": 1e-5, "micro": 1e-5, "f16": 1e-2}.items():
+        for tokens in (17, 40):
+            file = tflite_file(spec, recipe_for(kind, tokens))
+            graph = subgraphs(parse(file))[0]
+            names = [graph.Tensors(i).Name().decode() for i in graph.OutputsAsNumpy()]
+            assert names == OUTPUTS[heads]
+            check_close(Runner(file, delegate).outputs(tokens, feeds), expected, tolerance)
+
+
+def random_texts(count: int, most_words: int) -> list[Text]:
+    rng = np.random.default_rng(0)
+    words = ["".join(map(chr, rng.integers(97, 123, 5))) for _ in range(400)]
+    return [" ".join(rng.choice(words, rng.integers(1, most_words))) for _ in range(count)]
+
+
+@pytest.mark.parametrize("heads", HEADS)
+def test_all_heads_in_int8_are_near_float(heads: str) -> None:
+    """With little padding as with much."""
+    spec, texts = unit_gain_spec(with_heads(SHAPES["tiny"], heads)), random_texts(24, 30)
+    spec = replace(spec, activations=observe(spec, texts[8:]))
+    sequences = from_texts(Tokenizer(spec.tokenizer), texts[:8], 40)
+    feeds = padded_inputs(sequences, HashEmbedding(spec.config.hash))
+    expected = references(spec, feeds)
+    for kind in ("i8", "i8-micro"):
+        for tokens in (40, 511):
+            file = tflite_file(spec, recipe_for(kind, tokens))
+            for delegate in (True, False):
+                found = Runner(file, delegate).outputs(tokens, feeds)
+                check_alike(found, expected, error=0.15, same_tags=0.9)
+
+
+@pytest.mark.parametrize("kind", ["i8", "i8-micro"])
+def test_a_mean_in_int8_is_of_as_many_tokens_as_it_takes(kind: str) -> None:
+    spec = calibrated(unit_gain_spec(with_heads(SHAPES["tiny"], "embedding")))
+    feeds = inputs(spec.config, 3, 511, padded=True)
+    expected = references(spec, feeds)
+    file = tflite_file(spec, recipe_for(kind, 511))
+    check_alike(Runner(file).outputs(511, feeds), expected, error=0.4, same_tags=1)
+
+
+@pytest.mark.parametrize("delegate", [True, False], ids=["xnnpack", "builtin"])
 @every_recipe
 def test_padding_changes_nothing(kind: str, delegate: bool, spec: ModelSpec) -> None:
     run = Runner(tflite_file(spec, RECIPES[kind]), delegate)
@@ -393,10 +461,7 @@ def test_padding_changes_nothing(kind: str, delegate: bool, spec: ModelSpec) -> 
 
 @pytest.mark.parametrize("name", SHAPES)
 def test_int8_is_near_float_in_any_shape(name: str) -> None:
-    spec = unit_gain_spec(SHAPES[name])
-    rng = np.random.default_rng(0)
-    words = ["".join(map(chr, rng.integers(97, 123, 5))) for _ in range(400)]
-    texts: list[Text] = [" ".join(rng.choice(words, rng.integers(1, 30))) for _ in range(16)]
+    spec, texts = unit_gain_spec(SHAPES[name]), random_texts(16, 30)
     spec = replace(spec, activations=observe(spec, texts))
     sequences = from_texts(Tokenizer(spec.tokenizer), texts, 40)
     feeds = padded_inputs(sequences, HashEmbedding(spec.config.hash))

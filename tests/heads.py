@@ -1,0 +1,76 @@
+"""Models with other heads than labels alone, and what the float reference makes of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from edgebert.config import ModelConfig
+from edgebert.export.float_reference import forward
+from edgebert.export.spec import ModelSpec
+
+TAGS = ("O", "B-city", "I-city", "B-date", "I-date")
+HEADS: dict[str, dict[str, Any]] = {
+    "labels and tags": {"tags": TAGS},
+    "tagging": {"task": "tagging", "labels": (), "tags": TAGS},
+    "embedding": {"task": "embedding", "labels": ()},
+}
+OUTPUTS = {
+    "labels and tags": ["logits", "pooled", "tag_logits"],
+    "tagging": ["pooled", "tag_logits"],
+    "embedding": ["pooled"],
+}
+
+Found = Mapping[str, Sequence[np.ndarray]]
+"""A graph's outputs, by name and by row of the batch; tag logits may have rows of padding."""
+
+
+def with_heads(config: ModelConfig, name: str) -> ModelConfig:
+    """The config with other heads."""
+    return replace(config, **HEADS[name])
+
+
+def references(spec: ModelSpec, feeds: Mapping[str, np.ndarray]) -> dict[str, list[np.ndarray]]:
+    """Outputs of a batch in float64, each sequence alone and without its padding."""
+    names = ("inputs_embeds", "attention_mask", "token_type_ids")
+    rows = [
+        _reference(spec, hashes[: mask.sum()], types[: mask.sum()])
+        for hashes, mask, types in zip(*(feeds[name] for name in names), strict=True)
+    ]
+    return {name: [row[name] for row in rows] for name in rows[0]}
+
+
+def _reference(spec: ModelSpec, hashes: np.ndarray, types: np.ndarray) -> dict[str, np.ndarray]:
+    seen: dict[str, np.ndarray] = {}
+
+    def watch(name: str, layer: int, values: np.ndarray) -> None:
+        seen[name] = values
+
+    forward(spec, hashes, types, watch)
+    outputs = {name: seen[name] for name in ("tag_logits",) if name in seen}
+    if "logits" in seen:
+        return {**outputs, "logits": seen["logits"][0], "pooled": np.tanh(seen["pooler"][0])}
+    mean = seen["pooled/mean"]
+    return {**outputs, "pooled": mean / np.linalg.norm(mean)}
+
+
+def check_close(found: Found, expected: Found, tolerance: float) -> None:
+    """Check that all outputs are there, and near what they should be."""
+    assert set(found) == set(expected)
+    for name, rows in expected.items():
+        for x, y in zip(found[name], rows, strict=True):
+            np.testing.assert_allclose(x[: len(y)], y, atol=tolerance, rtol=0, err_msg=name)
+
+
+def check_alike(found: Found, expected: Found, error: float, same_tags: float) -> None:
+    """Check what integers gave: their error beside the numbers' own size (RMS), and their tags."""
+    assert set(found) == set(expected)
+    for name, rows in expected.items():
+        pairs = [(x[: len(y)], y) for x, y in zip(found[name], rows, strict=True)]
+        x, y = (np.concatenate(part) for part in zip(*pairs, strict=True))
+        assert np.linalg.norm(x - y) < error * np.linalg.norm(y), name
+        if name == "tag_logits":
+            assert (x.argmax(axis=1) == y.argmax(axis=1)).mean() >= same_tags
