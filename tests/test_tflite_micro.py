@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,10 +22,12 @@ from edgebert.export.recipe import Recipe
 from edgebert.export.spec import ModelSpec
 from edgebert.hash import HashEmbedding
 from edgebert.sequence import Sequences, Text, from_texts
+from edgebert.tokenizer import Tokenizer
 from edgebert.tsv import read_tsv
 from tests import tflite_micro_runner
 from tests.conftest import REPO
 from tests.environments import interpreter
+from tests.heads import HEADS, OUTPUTS, check_alike, check_close, references, with_heads
 from tests.models import SMALL
 from tests.test_onnx_writer import SHAPES, unit_gain_spec
 
@@ -39,27 +42,40 @@ class Outcome(NamedTuple):
     """What TensorFlow Lite Micro said.
 
     Attributes:
-        logits: float32 [texts, num_labels].
-        pooled: float32 [texts, hidden_size].
+        outputs: by name, float32 [texts, ...].
         arena: bytes that were used of it.
     """
 
-    logits: np.ndarray
-    pooled: np.ndarray
+    outputs: dict[str, np.ndarray]
     arena: int
+
+    @property
+    def logits(self) -> np.ndarray:
+        """Those of labels, float32 [texts, num_labels]."""
+        return self.outputs["logits"]
+
+    @property
+    def pooled(self) -> np.ndarray:
+        """float32 [texts, hidden_size]."""
+        return self.outputs["pooled"]
 
 
 def run(
-    spec: ModelSpec, recipe: Recipe, sequences: Sequences, tokens: int, folder: Path
+    spec: ModelSpec,
+    recipe: Recipe,
+    sequences: Sequences,
+    tokens: int,
+    folder: Path,
+    names: Sequence[str] = ("logits", "pooled"),
 ) -> Outcome:
-    """Run the sequences in a file for so many tokens."""
+    """Run the sequences in a file for so many tokens, with these outputs."""
     python = interpreter("micro")
     model, inputs, outputs = (folder / name for name in ("m.tflite", "in.npz", "out.npz"))
     write_model(spec, model, replace(recipe, tokens=(tokens,)))
     feeds: dict[str, Any] = padded_inputs(sequences, HashEmbedding(spec.config.hash), tokens)
     np.savez(inputs, **feeds)
     outcome = subprocess.run(
-        [python, tflite_micro_runner.__file__, model, inputs, outputs],
+        [python, tflite_micro_runner.__file__, model, inputs, outputs, *names],
         capture_output=True,
         text=True,
     )
@@ -67,7 +83,7 @@ def run(
     arena = re.search(r"Arena allocation total (\d+) bytes", outcome.stderr)
     assert arena is not None, outcome.stderr
     with np.load(outputs) as arrays:
-        return Outcome(arrays["logits"], arrays["pooled"], int(arena[1]))
+        return Outcome({name: arrays[name] for name in names}, int(arena[1]))
 
 
 def native(spec: ModelSpec, folder: Path) -> Engine:
@@ -89,6 +105,18 @@ def test_every_shape_gives_what_the_c_library_gives(name: str, tmp_path: Path) -
     integers = run(spec, I8, sequences, 20, tmp_path)
     assert np.sqrt(np.mean((integers.pooled - pooled) ** 2)) < 0.15 * pooled.std()
     assert integers.arena < found.arena
+
+
+@pytest.mark.parametrize("heads", HEADS)
+def test_all_heads_give_what_the_float_reference_gives(heads: str, tmp_path: Path) -> None:
+    spec = unit_gain_spec(with_heads(SHAPES["uno"], heads))
+    sequences = from_texts(Tokenizer(spec.tokenizer), TEXTS, 20)
+    feeds = padded_inputs(sequences, HashEmbedding(spec.config.hash))
+    expected, names = references(spec, feeds), OUTPUTS[heads]
+    check_close(run(spec, F32, sequences, 20, tmp_path, names).outputs, expected, 2e-5)
+    spec = replace(spec, activations=observe(spec, TEXTS))
+    found = run(spec, I8, sequences, 20, tmp_path, names).outputs
+    check_alike(found, expected, error=0.2, same_tags=0.9)
 
 
 def check_uno(data: Path, folder: Path) -> None:

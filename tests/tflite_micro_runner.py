@@ -1,8 +1,8 @@
 """Runs a .tflite file in TensorFlow Lite Micro, whose package lives in an environment of its own.
 
-``python tflite_micro_runner.py MODEL INPUTS.npz OUTPUTS.npz`` takes one array for each input, in
-their order, a row for each text; it writes logits and pooled vectors as float32, and what the arena
-was used for to standard error. It needs NumPy alone beside that package.
+``python tflite_micro_runner.py MODEL INPUTS.npz OUTPUTS.npz NAME...`` takes one array for each
+input, in their order, a row for each text; it writes each output under its NAME as float32, and
+what the arena was used for to standard error. It needs NumPy alone beside that package.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ def real(values: np.ndarray, detail: dict[str, Any]) -> np.ndarray:
     return (values - np.float32(parameters["zero_points"][0])) * parameters["scales"][0]
 
 
-def main(model: str, inputs: str, outputs: str) -> None:
+def main(model: str, inputs: str, outputs: str, *names: str) -> None:
     """Run all rows, one after the other."""
     from tflite_micro.python.tflite_micro import runtime
 
     interpreter = runtime.Interpreter.from_file(model, arena_size=ARENA)
-    found: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
+    found: list[list[np.ndarray]] = [[] for _ in names]
     with np.load(inputs) as arrays:
         feeds = [
             stored(array, interpreter.get_input_details(i))
@@ -50,8 +50,8 @@ def main(model: str, inputs: str, outputs: str) -> None:
         interpreter.invoke()
         for i, rows in enumerate(found):
             rows.append(real(interpreter.get_output(i)[0], details[i]))
-    logits, pooled = map(np.array, found)
-    np.savez(outputs, logits=logits, pooled=pooled)
+    arrays_out: dict[str, Any] = dict(zip(names, map(np.array, found), strict=True))
+    np.savez(outputs, **arrays_out)
     interpreter.print_allocations()
 
 
