@@ -7,6 +7,7 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from edgebert.errors import EdgebertError, UsageError
 from edgebert.version import __version__
@@ -20,6 +21,7 @@ COMMANDS = (
     "models",
     "train",
     "distill",
+    "distill-embedding",
     "pretrain",
     "firmware",
     "flash",
@@ -37,8 +39,12 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"edgebert {__version__}")
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name in COMMANDS:
-        importlib.import_module(f"edgebert.cli.{name}").add_parser(subparsers)
+        _module(name).add_parser(subparsers)
     return parser
+
+
+def _module(command: str) -> Any:
+    return importlib.import_module(f"edgebert.cli.{command.replace('-', '_')}")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -49,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]
     args = build_parser().parse_args(argv)
     try:
-        status: int = importlib.import_module(f"edgebert.cli.{args.command}").run(args)
+        status: int = _module(args.command).run(args)
         sys.stdout.flush()
         return status
     except EdgebertError as error:

@@ -82,7 +82,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="which decides the best epoch (default: accuracy or pearson; with tags its mean with "
         "span_f1)",
     )
+    add = add_recipe_options(parser)
+    add("--label-smoothing", type=share, default=0.0, metavar="SHARE", help="default: %(default)s")
 
+
+def add_recipe_options(parser: argparse.ArgumentParser) -> Callable[..., Any]:
+    """Add what :func:`run_training` reads; returns what adds to the group of the recipe."""
     group = parser.add_argument_group("recipe")
     add = group.add_argument
     add("--epochs", type=integer(1), default=10, metavar="N", help="default: %(default)s")
@@ -97,7 +102,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     add("--weight-decay", type=share, default=0.05, metavar="X", help="default: %(default)s")
     add("--dropout", type=share, default=0.1, metavar="SHARE", help="default: %(default)s")
-    add("--label-smoothing", type=share, default=0.0, metavar="SHARE", help="default: %(default)s")
     add(
         "--patience",
         type=integer(1),
@@ -118,6 +122,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--threads", type=integer(1, 1024), metavar="N", help="CPU threads (default: all cores)")
     add("--no-resume", action="store_true", help="start over instead of going on")
     add("--json", action="store_true", help="print one JSON document")
+    return group.add_argument
 
 
 def run(args: argparse.Namespace) -> int:
@@ -138,11 +143,36 @@ def run_job(args: argparse.Namespace, start: Callable[[Job, Report, Say], dict[s
         args: the options.
         start: does a job, and returns the facts as one document.
     """
+
+    def begin(common: dict[str, Any], report: Report, say: Say) -> dict[str, Any]:
+        from edgebert.train.run import Job
+
+        job = Job(
+            **common,
+            train=args.data,
+            dev=args.dev,
+            task=args.task,
+            metric=args.metric,
+            tag_weight=getattr(args, "tag_weight", 0.0),  # distillation has no such option
+        )
+        return start(job, report, say)
+
+    return run_training(args, begin)
+
+
+def run_training(
+    args: argparse.Namespace, begin: Callable[[dict[str, Any], Report, Say], dict[str, Any]]
+) -> int:
+    """Train with the options of :func:`add_recipe_options`, and print how it goes.
+
+    Args:
+        args: the options, ``output`` and ``init`` among them.
+        begin: gets the attributes of an edgebert.train.run.Run, and trains.
+    """
     try:
         import torch
 
         from edgebert.train.finetune import Recipe
-        from edgebert.train.run import Job
     except ImportError as error:
         raise MissingPackageError(
             f"training needs the package {error.name}: pip install 'edgebert[train]'"
@@ -152,22 +182,17 @@ def run_job(args: argparse.Namespace, start: Callable[[Job, Report, Say], dict[s
     recipe = Recipe(
         **{field.name: getattr(args, field.name) for field in dataclasses.fields(Recipe)}
     )
-    job = Job(
-        config=model_config(args),
-        tokenizer=tokenizer(args),
-        train=args.data,
-        dev=args.dev,
-        output=args.output,
-        recipe=recipe,
-        task=args.task,
-        metric=args.metric,
-        tag_weight=getattr(args, "tag_weight", 0.0),  # distillation has no such option
-        init=args.init,
-        resume=not args.no_resume,
-    )
+    common = {
+        "config": model_config(args),
+        "tokenizer": tokenizer(args),
+        "output": args.output,
+        "recipe": recipe,
+        "init": args.init,
+        "resume": not args.no_resume,
+    }
     log = sys.stderr if args.json else sys.stdout
-    document = start(
-        job,
+    document = begin(
+        common,
         lambda epoch: print(_line(epoch, recipe.epochs), file=log, flush=True),
         lambda line: print(line, file=log, flush=True),
     )

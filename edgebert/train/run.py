@@ -34,35 +34,44 @@ from edgebert.version import __version__
 NUM_PROBES = 16  # dev texts whose logits go into the checkpoint
 
 
-@dataclass(frozen=True)
-class Job:
-    """What to train, on what, and where the result goes.
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """What every training is told.
 
     Attributes:
-        config: shape and hash; its task and labels are replaced by the data's.
+        config: shape and hash; its task, labels and tags are replaced by the data's.
         tokenizer: as in inference.
-        train: file to train on.
-        dev: file to choose the best epoch by.
         output: ``model.pt`` to write.
         recipe: how to train.
-        task: ``classification``, ``regression`` or ``tagging``; None: by the labels.
-        metric: of edgebert.metrics, decides which epoch is best; None: the task's usual one.
-        tag_weight: of the tags' loss besides the labels'; 0: tags are not learned.
         init: encoder to start from.
         resume: go on from the last finished epoch of an interrupted run of the same job.
     """
 
     config: ModelConfig
     tokenizer: Tokenizer
-    train: Path
-    dev: Path
     output: Path
     recipe: Recipe
+    init: Path | None = None
+    resume: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job(Run):
+    """What to train on labelled texts.
+
+    Attributes:
+        train: file to train on.
+        dev: file to choose the best epoch by.
+        task: ``classification``, ``regression`` or ``tagging``; None: by the labels.
+        metric: of edgebert.metrics, decides which epoch is best; None: the task's usual one.
+        tag_weight: of the tags' loss besides the labels'; 0: tags are not learned.
+    """
+
+    train: Path
+    dev: Path
     task: str | None = None
     metric: str | None = None
     tag_weight: float = 1.0
-    init: Path | None = None
-    resume: bool = True
 
 
 def train(
@@ -172,7 +181,7 @@ def start_from(
 
 
 def fit(
-    job: Job,
+    job: Run,
     task: Task,
     model: BertForSequenceClassification,
     texts: Sequence[Text],
@@ -202,7 +211,8 @@ def fit(
     model.set_input_embeddings(vocabulary.table(config.hash))
     model.to("cuda" if torch.cuda.is_available() else "cpu")
     say(
-        f"{len(texts):,} examples, {config.task}, {len(config.labels)} label(s), "
+        f"{len(texts):,} examples, {config.task}, "
+        + (f"{config.num_labels} label(s), " if config.labels else "")
         + (f"{config.num_tags} tags, " if config.tags else "")
         + f"{len(vocabulary):,} distinct tokens, {num_parameters(config):,} parameters"
     )
@@ -268,12 +278,16 @@ def fingerprint_of(job: Job, task: Task, more: object = None, files: Sequence[Pa
         more: options besides, told apart by their repr.
         files: read besides the data; of a folder all its files.
     """
+    return digest_of_run(job, task.config, [job.train, job.dev, *files], job.metric, more)
+
+
+def digest_of_run(job: Run, config: ModelConfig, files: Sequence[Path], *facts: object) -> str:
+    """The same of any run: of the contents of files, and of facts by their repr."""
     digest = hashlib.sha256()
-    for path in [job.train, job.dev, *([job.init] if job.init else []), *files]:
+    for path in [*files, *([job.init] if job.init else [])]:
         digest.update(file_digest(path).encode())
     digest.update(job.tokenizer.blob)
-    facts = (task.config, job.recipe, job.metric, more, __version__, torch.__version__)
-    digest.update(repr(facts).encode())
+    digest.update(repr((config, job.recipe, facts, __version__, torch.__version__)).encode())
     return digest.hexdigest()
 
 

@@ -148,7 +148,7 @@ def open_teacher(path: Path) -> Teacher:
     if path.is_file():
         network, config, tokenizer = load_torch(path)
         return _frozen(CheckpointTeacher(path, network, config, tokenizer))
-    config = _read(path, AutoConfig)
+    config = read_pretrained(path, AutoConfig)
     names = config.architectures or []
     if not any(name.endswith("ForSequenceClassification") for name in names):
         raise ModelError(
@@ -157,13 +157,15 @@ def open_teacher(path: Path) -> Teacher:
         )
     if getattr(config, "problem_type", None) == "multi_label_classification":
         raise ModelError(f"{path}: it gives several labels at once; a student has one label a text")
-    network, loaded = _read(path, AutoModelForSequenceClassification, output_loading_info=True)
+    network, loaded = read_pretrained(
+        path, AutoModelForSequenceClassification, output_loading_info=True
+    )
     if loaded["missing_keys"]:
         raise ModelError(
             f"{path}: its weights are not whole: {', '.join(sorted(loaded['missing_keys'])[:3])} "
             "is missing; copy or save it again"
         )
-    return _frozen(HuggingFaceTeacher(path, network, _read(path, AutoTokenizer)))
+    return _frozen(HuggingFaceTeacher(path, network, read_pretrained(path, AutoTokenizer)))
 
 
 def open_encoder(path: Path, labels: Sequence[str], seed: int) -> HuggingFaceTeacher:
@@ -182,7 +184,7 @@ def open_encoder(path: Path, labels: Sequence[str], seed: int) -> HuggingFaceTea
             f"{path} is not a folder: --fine-tune-teacher takes Hugging Face's folders"
         )
     torch.manual_seed(seed)
-    network = _read(
+    network = read_pretrained(
         path,
         AutoModelForSequenceClassification,
         num_labels=len(labels),
@@ -190,15 +192,19 @@ def open_encoder(path: Path, labels: Sequence[str], seed: int) -> HuggingFaceTea
         label2id={label: i for i, label in enumerate(labels)},
         ignore_mismatched_sizes=True,  # a head of other labels gives way
     )
-    return HuggingFaceTeacher(path, network, _read(path, AutoTokenizer))
+    return HuggingFaceTeacher(path, network, read_pretrained(path, AutoTokenizer))
 
 
 def _frozen(teacher: Teacher) -> Teacher:
     return teacher.requires_grad_(False).eval()
 
 
-def _read(path: Path, kind: Any, **options: Any) -> Any:
-    """``kind.from_pretrained`` of a folder: from the disk alone, without code from the folder."""
+def read_pretrained(path: Path, kind: Any, **options: Any) -> Any:
+    """``kind.from_pretrained`` of a folder: from the disk alone, without code from the folder.
+
+    Raises:
+        ModelError: it is missing or damaged.
+    """
     _check_folder(path, tokenizer=kind is AutoTokenizer, weights=bool(options))
     try:
         with quiet():
