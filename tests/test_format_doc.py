@@ -18,6 +18,7 @@ from edgebert.export.vocabulary import compile_vocabulary
 from edgebert.memory import aligned
 from edgebert.tokenizer import BERT_UNCASED, KINDS, Tokenizer
 from tests.conftest import REPO
+from tests.heads import TAGS
 from tests.models import SMALL, random_spec
 
 DOCUMENT = (REPO / "docs" / "format.md").read_text(encoding="utf-8")
@@ -27,6 +28,8 @@ ENUMERATIONS = {
     "hash.family": HASH_FAMILIES,
     "kind": KINDS,
 }
+TAGGED = replace(SMALL, tags=TAGS)
+SIZES = ("hidden_size", "num_labels", "num_tags")
 EXAMPLE = compile_vocabulary(["do", "dog", "dig", "##ing"])
 
 
@@ -260,13 +263,13 @@ def test_the_onnx_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     pytest.importorskip("onnx", reason="needs the package onnx")
     from edgebert.export.onnx import write_onnx
 
-    write_onnx(random_spec(), tmp_path / "model.onnx")
+    write_onnx(random_spec(TAGGED), tmp_path / "model.onnx")
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {}
     exec(code_with("onnxruntime"), names)
     told = {name: shape for _, name, _, shape, _ in table_behind("## .onnx")}
     found = {v.name: v.shape for v in [*_ends(names["session"])]}
-    sizes = {"hidden_size": SMALL.hidden_size, "num_labels": SMALL.num_labels}
+    sizes = {name: getattr(TAGGED, name) for name in SIZES}
     for name, shape in told.items():
         axes = shape.strip("[]").split(", ")
         assert found.pop(name) == [sizes.get(axis, axis) for axis in axes]
@@ -297,11 +300,11 @@ def test_the_tflite_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     from edgebert.export.recipe import Recipe
     from edgebert.export.tflite import write_tflite
 
-    write_tflite(random_spec(), tmp_path / "model.tflite", Recipe(tokens=(16,)))
+    write_tflite(random_spec(TAGGED), tmp_path / "model.tflite", Recipe(tokens=(16,)))
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {}
     exec(code_with("get_signature_runner"), names)
-    sizes = {"N": 16, "hidden_size": SMALL.hidden_size, "num_labels": SMALL.num_labels}
+    sizes = {"N": 16, **{name: getattr(TAGGED, name) for name in SIZES}}
     found = {**names["run"].get_input_details(), **names["run"].get_output_details()}
     for _, name, kind, _, shape, _ in table_behind("## .tflite"):
         axes = [sizes.get(axis, axis) for axis in shape.strip("[]").split(", ")]
@@ -322,11 +325,11 @@ def test_the_keys_of_a_checkpoint_are_those_that_are_written(tmp_path: Path) -> 
     torch = pytest.importorskip("torch", reason="needs the package torch")
     pytest.importorskip("transformers", reason="needs the package transformers")
     from edgebert.export.torch_zip import TorchFile
-    from edgebert.train.bert import build
+    from edgebert.train.bert import Predictions, build
     from edgebert.train.checkpoint import save, save_encoder
 
-    state, logits = build(SMALL).state_dict(), torch.zeros(1, SMALL.num_labels)
-    save(tmp_path / "m.pt", SMALL, state, Tokenizer.word(), ["text"], logits, {})
+    state, answers = build(SMALL).state_dict(), Predictions(torch.zeros(1, SMALL.num_labels))
+    save(tmp_path / "m.pt", SMALL, state, Tokenizer.word(), ["text"], answers, {})
     save_encoder(tmp_path / "e.pt", SMALL, state, Tokenizer.word(), {})
     with TorchFile(tmp_path / "m.pt") as model, TorchFile(tmp_path / "e.pt") as encoder:
         written = list({**model.content, **encoder.content})
