@@ -91,7 +91,7 @@ class Batch:
 
 def logits(engine: Engine, sequences: Sequences) -> np.ndarray:
     """An engine of ours."""
-    return engine.run(sequences)[0]
+    return engine.run(sequences).logits
 
 
 def compare_batches(

@@ -77,7 +77,7 @@ class MicroModel:
 
 def native_logits(engine: NativeEngine, sequences: Sequences) -> np.ndarray:
     """Logits [num_labels] of one sequence."""
-    return engine.run(sequences)[0][0]
+    return engine.run(sequences).logits[0]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -1,12 +1,15 @@
-/* From text or tokens to logits: lays out the arena, embeds each token as the tokenizer yields
- * it, runs the encoder and the head. */
+/* From text or tokens to logits and tags: lays out the arena, embeds each token as the tokenizer
+ * yields it, runs the encoder and the heads. */
 #include "model.h"
 #include "sequence.h"
+#include "tags.h"
 
 typedef struct run {
     const eb_model *model;
     uint8_t *x;       /* [capacity, hidden_size] of the encoder's type */
     uint8_t *scratch; /* the encoder's */
+    eb_word *words;   /* [capacity] in models with tags, as the next one */
+    uint16_t *tags;
     uint32_t count;
 } run;
 
@@ -15,9 +18,14 @@ static uint64_t states_size(const eb_model *model, uint64_t num_tokens) {
                     model->encoder->element_size);
 }
 
+static uint64_t scratch_size(const eb_model *model, uint64_t num_tokens) {
+    return eb_align(model->encoder->scratch(eb_model_config(model), num_tokens));
+}
+
 static uint64_t arena_size(const eb_model *model, uint64_t num_tokens) {
-    return states_size(model, num_tokens) +
-           eb_align(model->encoder->scratch(eb_model_config(model), num_tokens));
+    const uint64_t tags = num_tokens * (sizeof(eb_word) + sizeof(uint16_t));
+    return states_size(model, num_tokens) + scratch_size(model, num_tokens) +
+           (eb_model_config(model)->num_tags ? eb_align(tags) : 0);
 }
 
 eb_status eb_arena_size(const eb_model *model, uint32_t num_tokens, size_t *bytes) {
@@ -47,8 +55,12 @@ static uint32_t tokens_that_fit(const eb_model *model, size_t bytes) {
 }
 
 static run start(const eb_model *model, void *arena, uint32_t capacity) {
-    run r = {model, arena, NULL, 0};
+    run r = {model, arena, NULL, NULL, NULL, 0};
     r.scratch = r.x + (size_t)states_size(model, capacity);
+    if (eb_model_config(model)->num_tags) {
+        r.words = (eb_word *)(void *)(r.scratch + (size_t)scratch_size(model, capacity));
+        r.tags = (uint16_t *)(r.words + capacity);
+    }
     return r;
 }
 
@@ -59,16 +71,29 @@ static void push(run *r, const uint8_t *token, size_t size, uint8_t type) {
     r->count++;
 }
 
-static void finish(run *r, float *logits, float *pooled) {
-    const eb_encoder *encoder = r->model->encoder;
-    encoder->encode(r->model, r->count, r->x, r->scratch);
-    encoder->head(r->model, r->x, logits, pooled, r->scratch);
+/* Tags are given unless NULL. */
+static void finish(run *r, float *logits, float *pooled, uint16_t *tags) {
+    const eb_model *model = r->model;
+    const eb_encoder *encoder = model->encoder;
+    const uint32_t num_labels = eb_model_config(model)->num_labels;
+    encoder->encode(model, r->count, tags || !num_labels ? r->count : 1, r->x, r->scratch);
+    if (tags)
+        encoder->tag(model, r->count, r->x, tags, r->scratch);
+    if (num_labels)
+        encoder->classify(model, r->x, logits, pooled, r->scratch);
+    else if (pooled)
+        encoder->mean(model, r->count, r->x, pooled, r->scratch);
 }
 
-eb_status eb_classify(const eb_model *model, const eb_text *text, void *arena, size_t arena_bytes,
-                      float *logits, float *pooled, eb_report *report) {
-    if (!model || !eb_text_is_sane(text) || !arena || !logits || !eb_is_aligned(arena))
-        return EB_ERROR_ARGUMENT;
+static int can_run(const eb_model *model, const void *arena, const float *logits) {
+    return model && arena && eb_is_aligned(arena) &&
+           (logits || eb_model_config(model)->num_labels == 0);
+}
+
+/* What eb_tag does; bio is NULL if entities are not asked for, or the model has no tags. */
+static eb_status run_text(const eb_model *model, const eb_text *text, void *arena,
+                          size_t arena_bytes, float *logits, float *pooled, eb_bio *bio,
+                          eb_report *report) {
     const uint32_t capacity = tokens_that_fit(model, arena_bytes);
     if (capacity < eb_sequence_specials(text))
         return EB_ERROR_MEMORY;
@@ -80,20 +105,49 @@ eb_status eb_classify(const eb_model *model, const eb_text *text, void *arena, s
     size_t size;
     uint8_t type;
     eb_sequence_start(&iter, model->tokenizer, text, capacity);
-    while (eb_sequence_next(&iter, &token, &size, &type))
+    while (eb_sequence_next(&iter, &token, &size, &type)) {
+        if (bio)
+            r.words[r.count] = eb_sequence_word(&iter);
         push(&r, token, size, type < last_type ? type : (uint8_t)last_type);
+    }
+    finish(&r, logits, pooled, bio ? r.tags : NULL);
+    for (uint32_t i = 0; bio && i < r.count; i++) {
+        eb_name tag;
+        tag.text = eb_model_tag(model, r.tags[i], &tag.size);
+        eb_bio_add(bio, r.words[i], tag);
+    }
     if (report) {
         report->num_tokens = r.count;
         report->num_dropped = iter.num_dropped;
+        report->num_entities = bio ? bio->count : 0;
     }
-    finish(&r, logits, pooled);
     return EB_OK;
 }
 
-eb_status eb_classify_tokens(const eb_model *model, const uint8_t *bytes, const uint32_t *ends,
-                             const uint8_t *types, uint32_t count, void *arena, size_t arena_bytes,
-                             float *logits, float *pooled) {
-    if (!model || !bytes || !ends || !count || !arena || !logits || !eb_is_aligned(arena))
+eb_status eb_classify(const eb_model *model, const eb_text *text, void *arena, size_t arena_bytes,
+                      float *logits, float *pooled, eb_report *report) {
+    if (!can_run(model, arena, logits) || !eb_text_is_sane(text))
+        return EB_ERROR_ARGUMENT;
+    return run_text(model, text, arena, arena_bytes, logits, pooled, NULL, report);
+}
+
+eb_status eb_tag(const eb_model *model, const eb_text *text, void *arena, size_t arena_bytes,
+                 float *logits, float *pooled, eb_entity *entities, uint32_t capacity,
+                 eb_report *report) {
+    if (!can_run(model, arena, logits) || !eb_text_is_sane(text) || (!entities && capacity) ||
+        !report)
+        return EB_ERROR_ARGUMENT;
+    eb_bio bio;
+    eb_bio_start(&bio, entities, capacity);
+    return run_text(model, text, arena, arena_bytes, logits, pooled,
+                    eb_model_config(model)->num_tags ? &bio : NULL, report);
+}
+
+/* What eb_tag_tokens does; tags is NULL if they are not asked for, or the model has none. */
+static eb_status run_tokens(const eb_model *model, const uint8_t *bytes, const uint32_t *ends,
+                            const uint8_t *types, uint32_t count, void *arena, size_t arena_bytes,
+                            float *logits, float *pooled, uint16_t *tags) {
+    if (!can_run(model, arena, logits) || !bytes || !ends || !count)
         return EB_ERROR_ARGUMENT;
     if (count > eb_model_config(model)->max_position_embeddings)
         return EB_ERROR_TOO_LONG;
@@ -109,6 +163,22 @@ eb_status eb_classify_tokens(const eb_model *model, const uint8_t *bytes, const 
         const uint32_t begin = i ? ends[i - 1] : 0;
         push(&r, bytes + begin, ends[i] - begin, types ? types[i] : 0);
     }
-    finish(&r, logits, pooled);
+    finish(&r, logits, pooled, tags);
     return EB_OK;
+}
+
+eb_status eb_classify_tokens(const eb_model *model, const uint8_t *bytes, const uint32_t *ends,
+                             const uint8_t *types, uint32_t count, void *arena, size_t arena_bytes,
+                             float *logits, float *pooled) {
+    return run_tokens(model, bytes, ends, types, count, arena, arena_bytes, logits, pooled, NULL);
+}
+
+eb_status eb_tag_tokens(const eb_model *model, const uint8_t *bytes, const uint32_t *ends,
+                        const uint8_t *types, uint32_t count, void *arena, size_t arena_bytes,
+                        float *logits, float *pooled, uint16_t *tags) {
+    const int has_tags = model && eb_model_config(model)->num_tags;
+    if (has_tags && !tags)
+        return EB_ERROR_ARGUMENT;
+    return run_tokens(model, bytes, ends, types, count, arena, arena_bytes, logits, pooled,
+                      has_tags ? tags : NULL);
 }

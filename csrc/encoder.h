@@ -11,16 +11,23 @@ typedef struct eb_encoder {
     /* x[hidden_size] = the first hidden state of a token. */
     void (*embed)(const eb_model *model, const uint8_t *token, size_t token_size, size_t position,
                   size_t type, void *x, void *scratch);
-    /* x[hidden_size] = the last hidden state of the first token, from the first states of all n. */
-    void (*encode)(const eb_model *model, size_t n, void *x, void *scratch);
-    /* logits[num_labels] and, unless NULL, pooled[hidden_size] from the first hidden state. */
-    void (*head)(const eb_model *model, const void *x, float *logits, float *pooled, void *scratch);
+    /* x[wanted, hidden_size] = the last hidden states of so many tokens, 1 or n, from the first
+     * states of all n. */
+    void (*encode)(const eb_model *model, size_t n, size_t wanted, void *x, void *scratch);
+    /* logits[num_labels] and, unless NULL, pooled[hidden_size] from the first token's state. */
+    void (*classify)(const eb_model *model, const void *x, float *logits, float *pooled,
+                     void *scratch);
+    /* pooled[hidden_size] = the mean of n states, scaled to length 1. */
+    void (*mean)(const eb_model *model, size_t n, const void *x, float *pooled, void *scratch);
+    /* tags[n] = the likeliest one of each state. */
+    void (*tag)(const eb_model *model, size_t n, const void *x, uint16_t *tags, void *scratch);
 } eb_encoder;
 
-/* How many tokens need a hidden state behind a layer: those that the next layer's keys and values
- * are of; behind the last layer the head reads the first token alone. */
-static inline size_t eb_states_of_layer(const eb_config *config, size_t layer, size_t n) {
-    return layer + 1 < config->num_hidden_layers ? n : 1;
+/* How many tokens need a hidden state behind a layer: all, as the next layer's keys and values are
+ * of them; behind the last layer, those that are wanted. */
+static inline size_t eb_states_of_layer(const eb_config *config, size_t layer, size_t n,
+                                        size_t wanted) {
+    return layer + 1 < config->num_hidden_layers ? n : wanted;
 }
 
 extern const eb_encoder eb_encoder_i8;

@@ -5,11 +5,18 @@
 
 #ifndef EB_NO_F32
 
+#define TAG_ROWS 8 /* tokens that are tagged at a time */
+
+static uint64_t most(uint64_t a, uint64_t b) {
+    return a > b ? a : b;
+}
+
 static uint64_t scratch_size(const eb_config *config, uint64_t n) {
     const uint64_t h = config->hidden_size;
     const uint64_t attention = 5 * h * n + EB_ATTENTION_SCRATCH(n, h / config->num_attention_heads);
     const uint64_t feed_forward = (h + config->intermediate_size) * n;
-    return (attention > feed_forward ? attention : feed_forward) * sizeof(float);
+    const uint64_t tags = TAG_ROWS * (uint64_t)config->num_tags;
+    return most(most(attention, feed_forward), tags) * sizeof(float);
 }
 
 static void embed(const eb_model *model, const uint8_t *token, size_t token_size, size_t position,
@@ -28,11 +35,12 @@ static void embed(const eb_model *model, const uint8_t *token, size_t token_size
         eb_tensor_of(model, 0, EB_EMBEDDINGS_NORM_BIAS), config->layer_norm_eps, row);
 }
 
-static void encode_layer(const eb_model *model, size_t layer, size_t n, float *x, float *scratch) {
+static void encode_layer(const eb_model *model, size_t layer, size_t n, size_t states, float *x,
+                         float *scratch) {
     const eb_kernels *k = model->kernels;
     const eb_config *config = eb_model_config(model);
     const size_t h = config->hidden_size, heads = config->num_attention_heads;
-    const size_t inner = config->intermediate_size, states = eb_states_of_layer(config, layer, n);
+    const size_t inner = config->intermediate_size;
 #define W(role) eb_tensor_of(model, layer, EB_##role)
 
     float *qkv = scratch, *context = qkv + 3 * h * n, *update = context + h * n;
@@ -62,13 +70,14 @@ static void encode_layer(const eb_model *model, size_t layer, size_t n, float *x
 #undef W
 }
 
-static void encode(const eb_model *model, size_t n, void *x, void *scratch) {
-    for (size_t layer = 0; layer < eb_model_config(model)->num_hidden_layers; layer++)
-        encode_layer(model, layer, n, x, scratch);
+static void encode(const eb_model *model, size_t n, size_t wanted, void *x, void *scratch) {
+    const eb_config *config = eb_model_config(model);
+    for (size_t layer = 0; layer < config->num_hidden_layers; layer++)
+        encode_layer(model, layer, n, eb_states_of_layer(config, layer, n, wanted), x, scratch);
 }
 
-static void head(const eb_model *model, const void *x, float *logits, float *pooled,
-                 void *scratch) {
+static void classify(const eb_model *model, const void *x, float *logits, float *pooled,
+                     void *scratch) {
     const eb_kernels *k = model->kernels;
     const size_t h = eb_model_config(model)->hidden_size;
     float *first = pooled ? pooled : scratch;
@@ -80,6 +89,37 @@ static void head(const eb_model *model, const void *x, float *logits, float *poo
                   logits);
 }
 
-const eb_encoder eb_encoder_f32 = {sizeof(float), scratch_size, embed, encode, head};
+static void mean(const eb_model *model, size_t n, const void *x, float *pooled, void *scratch) {
+    const size_t h = eb_model_config(model)->hidden_size;
+    const float *states = x;
+    (void)scratch;
+    for (size_t c = 0; c < h; c++)
+        pooled[c] = 0.0f;
+    for (size_t t = 0; t < n; t++)
+        for (size_t c = 0; c < h; c++)
+            pooled[c] += states[t * h + c];
+    model->kernels->normalise_f32(pooled, h);
+}
+
+static void tag(const eb_model *model, size_t n, const void *x, uint16_t *tags, void *scratch) {
+    const size_t h = eb_model_config(model)->hidden_size;
+    const size_t count = eb_model_config(model)->num_tags;
+    const float *states = x;
+    float *logits = scratch;
+    for (size_t i = 0; i < n; i += TAG_ROWS) {
+        const size_t rows = n - i < TAG_ROWS ? n - i : TAG_ROWS;
+        model->kernels->linear_f32(states + i * h, rows, h,
+                                   eb_tensor_of(model, 0, EB_TAGGER_WEIGHT),
+                                   eb_tensor_of(model, 0, EB_TAGGER_BIAS), count, logits);
+        for (size_t r = 0; r < rows; r++) {
+            size_t best = 0;
+            for (size_t j = 1; j < count; j++)
+                best = logits[r * count + j] > logits[r * count + best] ? j : best;
+            tags[i + r] = (uint16_t)best;
+        }
+    }
+}
+
+const eb_encoder eb_encoder_f32 = {sizeof(float), scratch_size, embed, encode, classify, mean, tag};
 
 #endif

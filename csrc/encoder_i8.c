@@ -257,7 +257,8 @@ static void attend(const eb_model *model, const eb_layer_scales *scales, size_t 
         }
 }
 
-static void encode_layer(const eb_model *model, size_t layer, size_t n, int8_t *x, const parts *p) {
+static void encode_layer(const eb_model *model, size_t layer, size_t n, size_t states, int8_t *x,
+                         const parts *p) {
     const eb_config *config = eb_model_config(model);
     const size_t h = config->hidden_size, inner = config->intermediate_size;
     const eb_layer_scales *scales = W(LAYER_SCALES);
@@ -265,7 +266,6 @@ static void encode_layer(const eb_model *model, size_t layer, size_t n, int8_t *
     const linear attention = LINEAR(ATTENTION_OUTPUT, h, scales->attention_output_shift);
     const linear intermediate = LINEAR(INTERMEDIATE, h, scales->intermediate_shift);
     const linear output = LINEAR(OUTPUT, inner, scales->output_shift);
-    const size_t states = eb_states_of_layer(config, layer, n);
     keys_and_values(model, scales, &qkv, n, x, p);
     for (size_t i = 0; i < states; i += EB_ROWS, x += EB_ROWS * h) {
         const size_t rows = states - i < EB_ROWS ? states - i : EB_ROWS;
@@ -286,10 +286,11 @@ static void encode_layer(const eb_model *model, size_t layer, size_t n, int8_t *
 #undef W
 #undef LINEAR
 
-static void encode(const eb_model *model, size_t n, void *x, void *scratch) {
-    const parts p = lay_out(eb_model_config(model), n, scratch);
-    for (size_t layer = 0; layer < eb_model_config(model)->num_hidden_layers; layer++)
-        encode_layer(model, layer, n, x, &p);
+static void encode(const eb_model *model, size_t n, size_t wanted, void *x, void *scratch) {
+    const eb_config *config = eb_model_config(model);
+    const parts p = lay_out(config, n, scratch);
+    for (size_t layer = 0; layer < config->num_hidden_layers; layer++)
+        encode_layer(model, layer, n, eb_states_of_layer(config, layer, n, wanted), x, &p);
 }
 
 /* 2^11 tanh(x), x in units of 2^-12. */
@@ -309,8 +310,8 @@ static const int8_t *classifier_block(const eb_model *model, size_t b, int8_t *u
     return unpacked;
 }
 
-static void head(const eb_model *model, const void *x, float *logits, float *pooled,
-                 void *scratch) {
+static void classify(const eb_model *model, const void *x, float *logits, float *pooled,
+                     void *scratch) {
     const eb_config *config = eb_model_config(model);
     const size_t h = config->hidden_size;
     const eb_model_scales *scales = eb_tensor_of(model, 0, EB_MODEL_SCALES);
@@ -342,4 +343,66 @@ static void head(const eb_model *model, const void *x, float *logits, float *poo
     }
 }
 
-const eb_encoder eb_encoder_i8 = {sizeof(int8_t), scratch_size, embed, encode, head};
+/* sums[h] 2^16 / their Euclidean length, which is the root of `squares`. The sum of an h's squares
+ * is below 2^58: of 2^12 sums of 2^16 int8. */
+static void normalise(const int32_t *sums, size_t h, uint64_t squares, float *pooled) {
+    int shift = 0; /* makes the length 31 bits */
+    while (squares && squares >> 60 == 0) {
+        squares <<= 2;
+        shift++;
+    }
+    const uint32_t length = eb_integer_sqrt64(squares);
+    const int32_t reciprocal = length ? (int32_t)(((uint64_t)1 << 60) / length) : 0;
+    for (size_t c = 0; c < h; c++) {
+        const int32_t part = eb_multiply_wide(sums[c] * (1 << shift), reciprocal, 44);
+        pooled[c] = (float)part / 65536.0f;
+    }
+}
+
+static void mean(const eb_model *model, size_t n, const void *x, float *pooled, void *scratch) {
+    const size_t h = eb_model_config(model)->hidden_size;
+    const int8_t *states = x;
+    int32_t *sums = scratch;
+    uint64_t squares = 0;
+    memset(sums, 0, h * sizeof *sums);
+    for (size_t t = 0; t < n; t++)
+        for (size_t c = 0; c < h; c++)
+            sums[c] += states[t * h + c];
+    for (size_t c = 0; c < h; c++)
+        squares += (uint64_t)((int64_t)sums[c] * sums[c]);
+    normalise(sums, h, squares, pooled);
+}
+
+/* tags[rows] = the likeliest one of each state of x. */
+static void tag_rows(const eb_model *model, const parts *p, const int8_t *x, size_t rows,
+                     uint16_t *tags) {
+    const size_t h = eb_model_config(model)->hidden_size;
+    const size_t num_tags = eb_model_config(model)->num_tags;
+    const eb_model_scales *scales = eb_tensor_of(model, 0, EB_MODEL_SCALES);
+    const int32_t *bias = eb_tensor_of(model, 0, EB_TAGGER_BIAS);
+    const int32_t *multipliers = eb_tensor_of(model, 0, EB_TAGGER_MULTIPLIER);
+    int32_t best[EB_ROWS];
+    for (size_t first = 0; first < num_tags; first += EB_COLUMNS) {
+        const size_t count = num_tags - first < EB_COLUMNS ? num_tags - first : EB_COLUMNS;
+        const size_t columns = EB_ROUND_UP(count);
+        product(model, p, x, rows, h, eb_tensor_of(model, 0, EB_TAGGER_WEIGHT), first, columns);
+        for (size_t r = 0; r < rows; r++)
+            for (size_t j = first; j < first + count; j++) {
+                const int32_t sum = eb_add(p->sums[r * columns + j - first], bias[j]);
+                const int32_t logit = eb_multiply_wide(sum, multipliers[j], scales->tagger_shift);
+                if (j == 0 || logit > best[r]) {
+                    best[r] = logit;
+                    tags[r] = (uint16_t)j;
+                }
+            }
+    }
+}
+
+static void tag(const eb_model *model, size_t n, const void *x, uint16_t *tags, void *scratch) {
+    const size_t h = eb_model_config(model)->hidden_size;
+    const parts p = lay_out(eb_model_config(model), n, scratch);
+    for (size_t i = 0; i < n; i += EB_ROWS)
+        tag_rows(model, &p, (const int8_t *)x + i * h, n - i < EB_ROWS ? n - i : EB_ROWS, tags + i);
+}
+
+const eb_encoder eb_encoder_i8 = {sizeof(int8_t), scratch_size, embed, encode, classify, mean, tag};

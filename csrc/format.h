@@ -25,6 +25,7 @@ typedef struct eb_file_header {
     eb_hash_params hash;
     eb_span tokenizer; /* the tokenizer section */
     eb_span labels;    /* num_labels eb_span, each of one label's UTF-8 */
+    eb_span tags;      /* num_tags eb_span, each of one tag's: O, B-type or I-type */
     eb_span tensors;   /* eb_tensor records, ordered by role within layer */
 } eb_file_header;
 
@@ -72,7 +73,11 @@ typedef struct eb_file_header {
 #define EB_GELU_TABLE 26
 #define EB_LAYER_SCALES 27 /* one eb_layer_scales */
 #define EB_MODEL_SCALES 28 /* one eb_model_scales */
-#define EB_NUM_ROLES 29
+/* Of models with tags. */
+#define EB_TAGGER_WEIGHT 29
+#define EB_TAGGER_BIAS 30
+#define EB_TAGGER_MULTIPLIER 31 /* int8 */
+#define EB_NUM_ROLES 32
 
 /* Largest shift of a 64-bit product of a sum and its multiplier. */
 #define EB_MAX_SHIFT 62
@@ -107,8 +112,9 @@ typedef struct eb_layer_scales {
 typedef struct eb_model_scales {
     int32_t position_multiplier;
     eb_norm_scales embeddings_norm;
-    int32_t pooler_shift;
+    int32_t pooler_shift; /* 0 in models without labels, as the next one */
     int32_t classifier_shift;
+    int32_t tagger_shift; /* 0 in models without tags */
 } eb_model_scales;
 
 typedef struct eb_tensor {

@@ -2,6 +2,7 @@
 #include "model.h"
 
 #include "hash.h"
+#include "tags.h"
 
 #include <string.h>
 
@@ -40,9 +41,22 @@ uint32_t eb_file_checksum(const void *file, size_t file_size) {
     return eb_murmur3_32((const uint8_t *)file + start, file_size - start, EB_FILE_VERSION);
 }
 
-/* Where the tensors of a role stand in a file: once before the layers, in each, or once behind. */
-enum { EMBEDDINGS, LAYER, HEAD };
-enum { ONE, HIDDEN, THREE_HIDDEN, INNER, POSITIONS, TYPES, LABELS, BYTES, LAYER_I8, MODEL_I8 };
+/* Where the tensors of a role stand in a file: once before the layers, in each, or once behind, if
+ * the model has labels or tags. */
+enum { EMBEDDINGS, LAYER, LABEL_HEAD, TAG_HEAD };
+enum {
+    ONE,
+    HIDDEN,
+    THREE_HIDDEN,
+    INNER,
+    POSITIONS,
+    TYPES,
+    LABELS,
+    TAGS,
+    BYTES,
+    LAYER_I8,
+    MODEL_I8
+};
 #define NONE 255 /* no such tensor in models of this dtype */
 #define F32 EB_DTYPE_F32
 #define I8 EB_DTYPE_I8
@@ -70,20 +84,29 @@ static const struct {
     [EB_OUTPUT_BIAS] = {LAYER, ONE, HIDDEN, 0, {F32, I32, I32}},
     [EB_OUTPUT_NORM_WEIGHT] = {LAYER, ONE, HIDDEN, 0, {F32, I16, I16}},
     [EB_OUTPUT_NORM_BIAS] = {LAYER, ONE, HIDDEN, 0, {F32, I16, I16}},
-    [EB_POOLER_WEIGHT] = {HEAD, HIDDEN, HIDDEN, 1, {F32, I8, I4}},
-    [EB_POOLER_BIAS] = {HEAD, ONE, HIDDEN, 0, {F32, I32, I32}},
-    [EB_CLASSIFIER_WEIGHT] = {HEAD, HIDDEN, LABELS, 1, {F32, I8, I4}},
-    [EB_CLASSIFIER_BIAS] = {HEAD, ONE, LABELS, 0, {F32, I32, I32}},
+    [EB_POOLER_WEIGHT] = {LABEL_HEAD, HIDDEN, HIDDEN, 1, {F32, I8, I4}},
+    [EB_POOLER_BIAS] = {LABEL_HEAD, ONE, HIDDEN, 0, {F32, I32, I32}},
+    [EB_CLASSIFIER_WEIGHT] = {LABEL_HEAD, HIDDEN, LABELS, 1, {F32, I8, I4}},
+    [EB_CLASSIFIER_BIAS] = {LABEL_HEAD, ONE, LABELS, 0, {F32, I32, I32}},
     [EB_QKV_MULTIPLIER] = {LAYER, ONE, THREE_HIDDEN, 0, {NONE, I16, I16}},
     [EB_ATTENTION_OUTPUT_MULTIPLIER] = {LAYER, ONE, HIDDEN, 0, {NONE, I16, I16}},
     [EB_INTERMEDIATE_MULTIPLIER] = {LAYER, ONE, INNER, 0, {NONE, I16, I16}},
     [EB_OUTPUT_MULTIPLIER] = {LAYER, ONE, HIDDEN, 0, {NONE, I16, I16}},
-    [EB_POOLER_MULTIPLIER] = {HEAD, ONE, HIDDEN, 0, {NONE, I32, I32}},
-    [EB_CLASSIFIER_MULTIPLIER] = {HEAD, ONE, LABELS, 0, {NONE, I32, I32}},
+    [EB_POOLER_MULTIPLIER] = {LABEL_HEAD, ONE, HIDDEN, 0, {NONE, I32, I32}},
+    [EB_CLASSIFIER_MULTIPLIER] = {LABEL_HEAD, ONE, LABELS, 0, {NONE, I32, I32}},
     [EB_GELU_TABLE] = {LAYER, ONE, BYTES, 0, {NONE, I8, I8}},
     [EB_LAYER_SCALES] = {LAYER, ONE, LAYER_I8, 0, {NONE, I32, I32}},
     [EB_MODEL_SCALES] = {EMBEDDINGS, ONE, MODEL_I8, 0, {NONE, I32, I32}},
+    [EB_TAGGER_WEIGHT] = {TAG_HEAD, HIDDEN, TAGS, 1, {F32, I8, I4}},
+    [EB_TAGGER_BIAS] = {TAG_HEAD, ONE, TAGS, 0, {F32, I32, I32}},
+    [EB_TAGGER_MULTIPLIER] = {TAG_HEAD, ONE, TAGS, 0, {NONE, I32, I32}},
 };
+
+static int is_in_model(const eb_config *config, uint32_t role) {
+    const uint8_t place = roles[role].place;
+    return roles[role].dtypes[config->dtype] != NONE &&
+           (place != LABEL_HEAD || config->num_labels) && (place != TAG_HEAD || config->num_tags);
+}
 
 static uint32_t extent(const eb_config *config, int dimension) {
     const uint32_t extents[] = {
@@ -94,6 +117,7 @@ static uint32_t extent(const eb_config *config, int dimension) {
         [POSITIONS] = config->max_position_embeddings,
         [TYPES] = config->type_vocab_size,
         [LABELS] = config->num_labels,
+        [TAGS] = config->num_tags,
         [BYTES] = 256,
         [LAYER_I8] = sizeof(eb_layer_scales) / sizeof(int32_t),
         [MODEL_I8] = sizeof(eb_model_scales) / sizeof(int32_t),
@@ -103,7 +127,7 @@ static uint32_t extent(const eb_config *config, int dimension) {
 
 eb_status eb_tensor_of_role(const eb_config *config, uint32_t role, eb_tensor *tensor) {
     static const uint8_t sizes[] = {[F32] = 4, [I8] = 1, [I4] = 0, [I16] = 2, [I32] = 4};
-    if (role >= EB_NUM_ROLES || roles[role].dtypes[config->dtype] == NONE)
+    if (role >= EB_NUM_ROLES || !is_in_model(config, role))
         return EB_ERROR_ARGUMENT;
     tensor->role = (uint16_t)role;
     tensor->dtype = roles[role].dtypes[config->dtype];
@@ -122,6 +146,21 @@ static int in_range(uint32_t value, uint32_t most) {
     return value >= 1 && value <= most;
 }
 
+/* Which heads a model has; nobody knows those of an unknown task. */
+static int heads_fit_task(const eb_config *c) {
+    switch (c->task) {
+    case EB_TASK_CLASSIFICATION:
+        return c->num_labels > 0;
+    case EB_TASK_REGRESSION:
+        return c->num_labels == 1;
+    case EB_TASK_EMBEDDING:
+        return c->num_labels == 0 && c->num_tags == 0;
+    case EB_TASK_TAGGING:
+        return c->num_labels == 0 && c->num_tags > 0;
+    }
+    return 1;
+}
+
 static eb_status check_config(const eb_config *c) {
     const int sane = in_range(c->hidden_size, EB_MAX_HIDDEN_SIZE) &&
                      in_range(c->num_hidden_layers, MAX_LAYERS) &&
@@ -130,13 +169,11 @@ static eb_status check_config(const eb_config *c) {
                      in_range(c->intermediate_size, 4 * EB_MAX_HIDDEN_SIZE) &&
                      in_range(c->max_position_embeddings, MAX_TOKENS) &&
                      c->max_position_embeddings >= 2 && in_range(c->type_vocab_size, 256) &&
-                     in_range(c->num_labels, MAX_LABELS) && c->layer_norm_eps >= 0.0f &&
-                     c->layer_norm_eps < 1.0f &&
-                     (c->task != EB_TASK_REGRESSION || c->num_labels == 1);
+                     c->num_labels <= MAX_LABELS && c->num_tags <= EB_MAX_TAGS &&
+                     heads_fit_task(c) && c->layer_norm_eps >= 0.0f && c->layer_norm_eps < 1.0f;
     if (!sane)
         return EB_ERROR_CORRUPT;
-    if (c->task > EB_TASK_REGRESSION || c->activation != EB_ACTIVATION_GELU ||
-        c->dtype > EB_DTYPE_I4)
+    if (c->task > EB_TASK_TAGGING || c->activation != EB_ACTIVATION_GELU || c->dtype > EB_DTYPE_I4)
         return EB_ERROR_UNSUPPORTED;
     const uint32_t head_size = c->hidden_size / c->num_attention_heads;
     const uint32_t group = c->dtype == EB_DTYPE_I4 ? EB_I4_GROUP : EB_BLOCK;
@@ -181,28 +218,29 @@ static int span_is_inside(const eb_file_header *header, eb_span span, uint32_t a
            span.offset <= header->file_size && span.size <= header->file_size - span.offset;
 }
 
-/* Number of tensors of a place: of the embeddings, of one layer, of the head. */
+/* Number of tensors of a place: of the embeddings, of one layer, of a head. */
 static uint32_t count_tensors(const eb_config *config, int place) {
     uint32_t count = 0;
     for (uint32_t role = 0; role < EB_NUM_ROLES; role++)
-        count += roles[role].place == place && roles[role].dtypes[config->dtype] != NONE;
+        count += roles[role].place == place && is_in_model(config, role);
     return count;
 }
 
 /* The directory must list exactly the tensors of this config: those of the embeddings, of each
- * layer, of the head; everywhere in the order of their roles. */
+ * layer, of the heads; everywhere in the order of their roles. */
 static eb_status read_tensors(const eb_file_header *header, const void **tensors) {
     const eb_config *config = &header->config;
     const uint32_t layers = config->num_hidden_layers;
     const uint32_t count = count_tensors(config, EMBEDDINGS) +
-                           layers * count_tensors(config, LAYER) + count_tensors(config, HEAD);
+                           layers * count_tensors(config, LAYER) +
+                           count_tensors(config, LABEL_HEAD) + count_tensors(config, TAG_HEAD);
     const uint8_t *file = (const uint8_t *)header;
 
     if (!span_is_inside(header, header->tensors, sizeof(uint32_t)) ||
         header->tensors.size != count * sizeof(eb_tensor))
         return EB_ERROR_CORRUPT;
     const eb_tensor *tensor = (const eb_tensor *)(const void *)(file + header->tensors.offset);
-    for (int place = EMBEDDINGS; place <= HEAD; place++)
+    for (int place = EMBEDDINGS; place <= TAG_HEAD; place++)
         for (uint32_t layer = 0; layer < (place == LAYER ? layers : 1); layer++)
             for (uint32_t role = 0; role < EB_NUM_ROLES; role++) {
                 eb_tensor expected;
@@ -233,14 +271,20 @@ static int is_norm(const eb_norm_scales *scales) {
     return is_within(scales->bits, 0, EB_MOST_BITS) && is_within(scales->epsilon, 0, INT16_MAX);
 }
 
+/* The shift of a head's sums, 0 if the model does not have that head. */
+static int is_head_shift(int32_t shift, uint32_t outputs) {
+    return outputs ? is_within(shift, 1, EB_MAX_SHIFT) : shift == 0;
+}
+
 /* The numbers of an int8 model that integer kernels shift and divide by. */
 static eb_status check_scales(const eb_config *config, const void *const *tensors) {
     if (config->dtype == EB_DTYPE_F32)
         return EB_OK;
     const eb_model_scales *m = tensors[EB_MODEL_SCALES];
     int sane = is_within(m->position_multiplier, 0, INT16_MAX) && is_norm(&m->embeddings_norm) &&
-               is_within(m->pooler_shift, 1, EB_MAX_SHIFT) &&
-               is_within(m->classifier_shift, 1, EB_MAX_SHIFT);
+               is_head_shift(m->pooler_shift, config->num_labels) &&
+               is_head_shift(m->classifier_shift, config->num_labels) &&
+               is_head_shift(m->tagger_shift, config->num_tags);
     for (uint32_t layer = 0; layer < config->num_hidden_layers; layer++) {
         const eb_layer_scales *l = tensors[layer * EB_NUM_ROLES + EB_LAYER_SCALES];
         sane = sane && are_shifts(l->qkv_shift, l->qkv_bits) &&
@@ -257,19 +301,39 @@ static eb_status check_scales(const eb_config *config, const void *const *tensor
     return sane ? EB_OK : EB_ERROR_CORRUPT;
 }
 
-static eb_status check_labels(const eb_file_header *header) {
-    if (!span_is_inside(header, header->labels, sizeof(uint32_t)) ||
-        header->labels.size != header->config.num_labels * sizeof(eb_span))
+/* Name i of a list of labels or tags. */
+static const char *name_of(const eb_file_header *header, eb_span list, uint32_t i, size_t *size) {
+    const uint8_t *file = (const uint8_t *)header;
+    const eb_span name = ((const eb_span *)(const void *)(file + list.offset))[i];
+    *size = name.size;
+    return (const char *)file + name.offset;
+}
+
+static eb_status check_names(const eb_file_header *header, eb_span list, uint32_t count) {
+    if (!span_is_inside(header, list, sizeof(uint32_t)) || list.size != count * sizeof(eb_span))
         return EB_ERROR_CORRUPT;
-    const void *labels = (const uint8_t *)header + header->labels.offset;
-    uint64_t bytes = 0; /* labels may overlap, but a small file must not make a huge list */
-    for (uint32_t i = 0; i < header->config.num_labels; i++) {
-        const eb_span label = ((const eb_span *)labels)[i];
-        if (!span_is_inside(header, label, 1))
+    const void *names = (const uint8_t *)header + list.offset;
+    uint64_t bytes = 0; /* names may overlap, but a small file must not make a huge list */
+    for (uint32_t i = 0; i < count; i++) {
+        const eb_span name = ((const eb_span *)names)[i];
+        if (!span_is_inside(header, name, 1))
             return EB_ERROR_CORRUPT;
-        bytes += label.size;
+        bytes += name.size;
     }
     return bytes > header->file_size ? EB_ERROR_CORRUPT : EB_OK;
+}
+
+static eb_status check_labels_and_tags(const eb_file_header *header) {
+    eb_status status = check_names(header, header->labels, header->config.num_labels);
+    if (status == EB_OK)
+        status = check_names(header, header->tags, header->config.num_tags);
+    for (uint32_t i = 0; status == EB_OK && i < header->config.num_tags; i++) {
+        eb_name tag;
+        tag.text = name_of(header, header->tags, i, &tag.size);
+        if (!eb_is_tag(tag))
+            status = EB_ERROR_CORRUPT;
+    }
+    return status;
 }
 
 /* A handle is the struct with its tensor pointers, then the hash, then the tokenizer. */
@@ -333,7 +397,7 @@ eb_status eb_model_open(const void *file, size_t file_size, void *memory, size_t
     if (status == EB_OK)
         status = check_scales(&header->config, m->tensors);
     if (status == EB_OK)
-        status = check_labels(header);
+        status = check_labels_and_tags(header);
     if (status == EB_OK && !span_is_inside(header, header->tokenizer, sizeof(uint32_t)))
         status = EB_ERROR_CORRUPT;
     if (status == EB_OK)
@@ -386,10 +450,13 @@ const char *eb_model_isa(const eb_model *model) {
 }
 
 const char *eb_model_label(const eb_model *model, uint32_t i, size_t *label_size) {
-    const uint8_t *file = (const uint8_t *)model->file;
     if (i >= model->file->config.num_labels)
         return NULL;
-    const eb_span *label = (const eb_span *)(const void *)(file + model->file->labels.offset) + i;
-    *label_size = label->size;
-    return (const char *)file + label->offset;
+    return name_of(model->file, model->file->labels, i, label_size);
+}
+
+const char *eb_model_tag(const eb_model *model, uint32_t i, size_t *tag_size) {
+    if (i >= model->file->config.num_tags)
+        return NULL;
+    return name_of(model->file, model->file->tags, i, tag_size);
 }

@@ -55,13 +55,16 @@ int eb_sequence_next(eb_sequence_iter *iter, const uint8_t **token, size_t *toke
                      uint8_t *type) {
     const eb_text *text = iter->text;
     *type = iter->state >= AFTER_A;
+    iter->has_word = 0;
     switch (iter->state) {
     case AT_START:
         eb_token_iter_start(&iter->tokens, iter->tokenizer, text->a, text->a_size);
+        eb_word_iter_start(&iter->words, text->a, text->a_size);
         iter->state = IN_A;
         return eb_token_literal("[CLS]", token, token_size);
     case IN_A:
-        if (next_of_text(iter, 0, token, token_size))
+        iter->has_word = next_of_text(iter, 0, token, token_size);
+        if (iter->has_word)
             return 1;
         iter->state = text->b ? AFTER_A : AT_END;
         return eb_token_literal("[SEP]", token, token_size);
@@ -78,6 +81,11 @@ int eb_sequence_next(eb_sequence_iter *iter, const uint8_t **token, size_t *toke
     }
 }
 
+eb_word eb_sequence_word(eb_sequence_iter *iter) {
+    const eb_word none = {EB_NO_WORD, 0, 0};
+    return iter->has_word ? eb_word_iter_reach(&iter->words, &iter->tokens) : none;
+}
+
 eb_status eb_sequence(const eb_tokenizer *tokenizer, const eb_text *text, uint32_t max_tokens,
                       eb_tokens *tokens, uint8_t *types, uint32_t *num_dropped) {
     if (!tokenizer || !eb_text_is_sane(text) || !eb_tokens_are_sane(tokens) ||
@@ -90,8 +98,11 @@ eb_status eb_sequence(const eb_tokenizer *tokenizer, const eb_text *text, uint32
     eb_sequence_start(&iter, tokenizer, text, max_tokens);
     tokens->count = tokens->total = tokens->bytes_total = 0;
     while (eb_sequence_next(&iter, &token, &size, &type))
-        if (eb_tokens_add(tokens, token, size))
+        if (eb_tokens_add(tokens, token, size)) {
             types[tokens->count - 1] = type;
+            if (tokens->words)
+                tokens->words[tokens->count - 1] = eb_sequence_word(&iter);
+        }
     if (num_dropped)
         *num_dropped = iter.num_dropped;
     return EB_OK;

@@ -57,6 +57,37 @@ void eb_token_iter_start(eb_token_iter *iter, const eb_tokenizer *tokenizer, con
     iter->num_pieces = iter->piece = 0;
 }
 
+void eb_word_iter_start(eb_word_iter *iter, const char *text, size_t size) {
+    const eb_word none = {EB_NO_WORD, 0, 0};
+    iter->text = iter->at = (const uint8_t *)text;
+    iter->end = size ? iter->at + size : iter->at;
+    iter->word = none;
+}
+
+/* Moves over code points that are white space, or that are not. */
+static void skip(eb_word_iter *iter, int white_space) {
+    while (iter->at != iter->end) {
+        const uint8_t *next = iter->at;
+        const eb_char_class class = eb_char_class_of(eb_utf8_read(&next, iter->end));
+        if ((class == EB_CHAR_SPACE) != white_space)
+            return;
+        iter->at = next;
+    }
+}
+
+/* A token iterator has read its word to the end, and of what follows at most one white space. */
+eb_word eb_word_iter_reach(eb_word_iter *iter, const eb_token_iter *tokens) {
+    skip(iter, 1);
+    while (iter->at < tokens->at) {
+        iter->word.index++; /* from EB_NO_WORD to 0 */
+        iter->word.begin = (uint32_t)(iter->at - iter->text);
+        skip(iter, 0);
+        iter->word.end = (uint32_t)(iter->at - iter->text);
+        skip(iter, 1);
+    }
+    return iter->word;
+}
+
 static uint8_t *word_of(eb_token_iter *iter) {
     return iter->bytes + 2;
 }
@@ -239,11 +270,14 @@ eb_status eb_tokenize(const eb_tokenizer *tokenizer, const char *text, size_t te
     if (!tokenizer || (!text && text_size) || !eb_tokens_are_sane(tokens))
         return EB_ERROR_ARGUMENT;
     eb_token_iter iter;
+    eb_word_iter words;
     const uint8_t *token;
     size_t size;
     tokens->count = tokens->total = tokens->bytes_total = 0;
     eb_token_iter_start(&iter, tokenizer, text, text_size);
+    eb_word_iter_start(&words, text, text_size);
     while (eb_token_iter_next(&iter, &token, &size))
-        eb_tokens_add(tokens, token, size);
+        if (eb_tokens_add(tokens, token, size) && tokens->words)
+            tokens->words[tokens->count - 1] = eb_word_iter_reach(&words, &iter);
     return EB_OK;
 }

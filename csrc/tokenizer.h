@@ -33,6 +33,17 @@ void eb_token_iter_start(eb_token_iter *iter, const eb_tokenizer *tokenizer, con
 /* 1 and the next token, whose bytes are valid until the next call; 0 at the end. */
 int eb_token_iter_next(eb_token_iter *iter, const uint8_t **token, size_t *token_size);
 
+/* Finds the words of a text to which tokens belong, on a way of its own behind a token iterator. */
+typedef struct eb_word_iter {
+    const uint8_t *text, *at, *end;
+    eb_word word; /* the last one that was reached */
+} eb_word_iter;
+
+void eb_word_iter_start(eb_word_iter *iter, const char *text, size_t size);
+
+/* The word of the token that an iterator over the same text gave last. */
+eb_word eb_word_iter_reach(eb_word_iter *iter, const eb_token_iter *tokens);
+
 /* Yields a token that is the same in every text. */
 static inline int eb_token_literal(const char *name, const uint8_t **token, size_t *size) {
     *token = (const uint8_t *)name;
@@ -46,7 +57,8 @@ static inline int eb_tokens_are_sane(const eb_tokens *tokens) {
            (tokens->ends || !tokens->ends_capacity);
 }
 
-/* Appends a token if there is room; counts it anyway. Returns whether it was stored. */
+/* Appends a token if there is room; counts it anyway. Returns whether it was stored; its word is
+ * left to the caller. */
 int eb_tokens_add(eb_tokens *tokens, const uint8_t *token, size_t size);
 
 #endif

@@ -6,6 +6,7 @@
 """
 
 from edgebert.config import HashParams, ModelConfig
+from edgebert.entities import Entity
 from edgebert.errors import DataError, EdgebertError, MissingPackageError, ModelError
 from edgebert.model import Model, Result, TruncationWarning, infer, load
 from edgebert.version import __version__
@@ -13,6 +14,7 @@ from edgebert.version import __version__
 __all__ = [
     "DataError",
     "EdgebertError",
+    "Entity",
     "HashParams",
     "MissingPackageError",
     "Model",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -61,11 +61,12 @@ MODEL_SCALES = (
     "embeddings_norm_epsilon",
     "pooler_shift",
     "classifier_shift",
+    "tagger_shift",
 )
 EMBEDDING_BITS = 13  # hash vectors and their sums are in units of 2^-13
 POOLER_BITS = 12  # the pooler's sums are in units of 2^-12
 POOLED_BITS = 11  # what tanh makes of them, in 2^-11
-LOGIT_BITS = 16  # logits, in 2^-16
+LOGIT_BITS = 16  # logits, and means of length 1, in 2^-16
 TANH = np.round(2048 * np.tanh(np.arange(-128, 129) / 16)).astype(np.int64)
 
 
@@ -192,25 +193,53 @@ def encode(
     return x
 
 
-def head(config: ModelConfig, tensors: Tensors, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Logits in units of 2^-16 and the pooled vector in units of 2^-11, from hidden states."""
+class Answer(NamedTuple):
+    """What a model says of a text.
+
+    Attributes:
+        logits: in units of 2^-16, int64 [num_labels].
+        pooled: in units of 2^-11, or of 2^-16 without labels, int64 [hidden_size].
+        tag_logits: of each token, in units of 2^-16, int64 [num_tokens, num_tags].
+    """
+
+    logits: np.ndarray
+    pooled: np.ndarray
+    tag_logits: np.ndarray
+
+
+def mean(x: np.ndarray) -> np.ndarray:
+    """The mean of hidden states, scaled to length 1: int64 [hidden_size] in units of 2^-16."""
+    sums = x.sum(axis=0)
+    squares = int((sums * sums).sum())
+    shift = 0
+    while squares and squares < 1 << 60:
+        squares, shift = squares << 2, shift + 1
+    reciprocal = (1 << 60) // math.isqrt(squares) if squares else 0
+    return round_shift((sums << shift) * reciprocal, 60 - LOGIT_BITS)
+
+
+def head(config: ModelConfig, tensors: Tensors, x: np.ndarray) -> Answer:
+    """What follows from the last hidden states of all tokens."""
     t = {key: values.astype(np.int64) for key, values in tensors.items() if key[1] == 0}
     m = dict(zip(MODEL_SCALES, t["model_scales", 0].ravel().tolist(), strict=True))
 
     def linear(x: np.ndarray, name: str) -> np.ndarray:
-        sums = t[f"{name}_weight", 0] @ x + t[f"{name}_bias", 0]
+        sums = x @ t[f"{name}_weight", 0].T + t[f"{name}_bias", 0]
         return round_shift(sums * t[f"{name}_multiplier", 0], m[f"{name}_shift"])
 
+    tag_logits = linear(x, "tagger") if config.num_tags else np.empty((len(x), 0), np.int64)
+    if not config.num_labels:
+        return Answer(np.empty(0, np.int64), mean(x), tag_logits)
     p = i16(linear(x[0], "pooler")) + 32768
     at, rest = p >> 8, p & 255
     pooled = TANH[at] + round_shift((TANH[at + 1] - TANH[at]) * rest, 8)
-    return linear(pooled, "classifier"), pooled
+    return Answer(linear(pooled, "classifier"), pooled, tag_logits)
 
 
-def classify(
+def answer(
     spec: Spec, text: Text, watch: Callable[[str, int, np.ndarray], None] = lambda *_: None
-) -> np.ndarray:
-    """Logits of a text in units of 2^-16, int64 [num_labels]."""
+) -> Answer:
+    """What the model says of a text."""
     config = spec.config
     sequences = from_texts(
         Tokenizer(spec.tokenizer), [text], config.max_position_embeddings, config.type_vocab_size
@@ -219,4 +248,4 @@ def classify(
     tokens = [part.tobytes() for part in np.split(data, ends[:-1])]
     hashes = np.array([hash_embed_i16(token, config.hash) for token in tokens])
     tensors = {(weight.role, weight.layer): weight.values for weight in spec.weights}
-    return head(config, tensors, encode(config, tensors, hashes, types, watch))[0]
+    return head(config, tensors, encode(config, tensors, hashes, types, watch))

@@ -1,4 +1,4 @@
-"""The Python API: ``load`` a model, ``infer`` labels, ``encode`` vectors, ``tokenize``."""
+"""The Python API: ``load`` a model, ``infer`` labels and entities, ``encode`` vectors."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ import numpy as np
 
 from edgebert.builtin import model_path
 from edgebert.config import ModelConfig
-from edgebert.engines import Engine, open_engine
+from edgebert.engines import Engine, Outputs, open_engine
+from edgebert.entities import Entity, EntityFinder
 from edgebert.errors import DataError, ModelError
-from edgebert.sequence import Text, windows
+from edgebert.sequence import Text, from_texts, join_windows, windows
 
 
 class TruncationWarning(UserWarning):
@@ -29,11 +30,13 @@ class Result:
     """What a model says of one text.
 
     Attributes:
-        label: the most probable label; for regression, the name of the quantity.
-        score: its probability; for regression, the value.
+        label: the most probable label; for regression, the name of the quantity; "" for a model
+            that has tags alone.
+        score: its probability; for regression, the value; 0.0 without labels.
         probabilities: every label's probability; empty for regression.
         logits: float32 [num_labels], as they left the model.
         num_dropped: tokens beyond the model's limit, which were not read.
+        entities: what a model with tags found in the text, in its order; of a pair, in the first.
     """
 
     label: str
@@ -41,13 +44,15 @@ class Result:
     probabilities: dict[str, float] = field(hash=False)
     logits: np.ndarray = field(compare=False)
     num_dropped: int = 0
+    entities: tuple[Entity, ...] = ()
 
     def __str__(self) -> str:
-        return f"{self.label} {self.score:.3f}"
+        label = [f"{self.label} {self.score:.3f}"] if self.logits.size else []
+        return " ".join([*label, *map(str, self.entities)])
 
 
 class Model:
-    """A classifier or regressor; open it with :func:`edgebert.load`.
+    """A model of any task; open it with :func:`edgebert.load`.
 
     One Model may be used by many threads at once.
     """
@@ -56,6 +61,7 @@ class Model:
         self._engine = engine
         self.config: ModelConfig = engine.config
         self.tokenizer = engine.tokenizer
+        self._find_entities = EntityFinder(self.config.tags)
 
     @property
     def engine(self) -> str:
@@ -81,28 +87,39 @@ class Model:
     def infer(
         self, texts: Text | Iterable[Text], *, stride: int | None = None
     ) -> Result | list[Result]:
-        """Classify a text, a pair ``(text, text_b)``, or a list of either.
+        """Classify a text, a pair ``(text, text_b)``, or a list of either; find entities in it.
 
         A text with more tokens than :attr:`max_tokens` is cut, with a TruncationWarning and
         ``num_dropped`` in its result. With ``stride`` it is read in windows instead, of which
         neighbours share ``stride`` tokens; the logits are the windows' mean.
+
+        Raises:
+            DataError: a text is of a wrong type, or the model has neither labels nor tags.
         """
+        if not self.config.labels and not self.config.tags:
+            raise DataError("this model has no labels: encode gives the vectors of texts")
         single, batch = _as_batch(texts)
-        if stride is None:
-            logits, _, dropped = self._run(batch)
+        if stride is not None:
+            results = self._infer_windows(batch, stride)
+        elif self.config.tags:
+            results = self._infer_tags(batch)
         else:
-            logits, dropped = self._logits_by_windows(batch, stride), [0] * len(batch)
-        results = [self._result(row, n) for row, n in zip(logits, dropped, strict=True)]
+            outputs, dropped = self._run(batch)
+            results = [self._result(row, n) for row, n in zip(outputs.logits, dropped, strict=True)]
         return results[0] if single else results
 
     def logits(self, texts: Text | Iterable[Text]) -> np.ndarray:
         """Raw logits, float32 [n, num_labels]; a single text gives one row."""
-        return self._run(_as_batch(texts)[1])[0]
+        return self._run(_as_batch(texts)[1])[0].logits
 
     def encode(self, texts: Text | Iterable[Text]) -> np.ndarray:
-        """Pooled vectors, float32 [n, hidden_size]; [hidden_size] for a single text."""
+        """Vectors of whole texts, float32 [n, hidden_size]; [hidden_size] for a single text.
+
+        Those of a model without labels have length 1: the dot product of two is their cosine.
+        Others are what the classifier takes, each number from -1 to 1.
+        """
         single, batch = _as_batch(texts)
-        pooled = self._run(batch)[1]
+        pooled = self._run(batch)[0].pooled
         return pooled[0] if single else pooled
 
     def tokenize(self, text: str) -> list[str]:
@@ -111,34 +128,59 @@ class Model:
             raise DataError(f"tokenize takes one text, a str, not {type(text).__name__}")
         return self.tokenizer.tokenize(text)
 
-    def _run(self, texts: Sequence[Text]) -> tuple[np.ndarray, np.ndarray, list[int]]:
-        outputs = self._engine.run_texts(texts)
-        num_cut = sum(n > 0 for n in outputs[2])
+    def _run(self, texts: Sequence[Text]) -> tuple[Outputs, list[int]]:
+        outputs, dropped = self._engine.run_texts(texts)
+        self._warn_of_cut(dropped)
+        return outputs, dropped
+
+    def _infer_tags(self, texts: Sequence[Text]) -> list[Result]:
+        limit, types = self.max_tokens, self.config.type_vocab_size
+        sequences = from_texts(self.tokenizer, texts, limit, types, words=True)
+        outputs = self._engine.run(sequences)
+        self._warn_of_cut(sequences.num_dropped)
+        assert outputs.tags is not None
+        return [
+            self._result(
+                outputs.logits[i],
+                sequences.num_dropped[i],
+                self._find_entities(_first(text), sequences.words[i], outputs.tags[i]),
+            )
+            for i, text in enumerate(texts)
+        ]
+
+    def _warn_of_cut(self, dropped: Sequence[int]) -> None:
+        num_cut = sum(n > 0 for n in dropped)
         if num_cut:
             warnings.warn(
-                f"{num_cut} of {len(texts)} texts are longer than the model's "
+                f"{num_cut} of {len(dropped)} texts are longer than the model's "
                 f"{self.max_tokens} tokens and were cut; pass stride= to read them in windows",
                 TruncationWarning,
-                stacklevel=3,
+                stacklevel=4,
             )
-        return outputs
 
-    def _logits_by_windows(self, texts: Sequence[Text], stride: int) -> np.ndarray:
+    def _infer_windows(self, texts: Sequence[Text], stride: int) -> list[Result]:
         try:
             stride = operator.index(stride)
         except TypeError:
             raise DataError(f"stride is a whole number, not {type(stride).__name__}") from None
         if not 0 <= stride <= self.max_tokens - 3:
             raise DataError(f"stride must be 0 to {self.max_tokens - 3} for this model")
-        rows = []
+        results = []
         for text in texts:
             if not isinstance(text, str):
                 raise DataError("stride works on single texts, not on pairs")
-            logits, _ = self._engine.run(windows(self.tokenizer, text, self.max_tokens, stride))
-            rows.append(logits.mean(axis=0))
-        return np.array(rows, np.float32).reshape(len(texts), self.config.num_labels)
+            sequences = windows(self.tokenizer, text, self.max_tokens, stride)
+            outputs = self._engine.run(sequences)
+            entities: tuple[Entity, ...] = ()
+            if outputs.tags is not None:
+                words, tags = (join_windows(c, stride) for c in (sequences.words, outputs.tags))
+                entities = self._find_entities(text, words, tags)
+            results.append(self._result(outputs.logits.mean(axis=0), 0, entities))
+        return results
 
-    def _result(self, logits: np.ndarray, num_dropped: int) -> Result:
+    def _result(
+        self, logits: np.ndarray, num_dropped: int, entities: tuple[Entity, ...] = ()
+    ) -> Result:
         values = logits.tolist()  # a few numbers: NumPy's calls would take ten times as long
         if not math.isfinite(sum(values)):
             raise ModelError(
@@ -146,7 +188,9 @@ class Model:
                 "model again, which compares it with PyTorch"
             )
         if self.config.task == "regression":
-            return Result(self.labels[0], values[0], {}, logits, num_dropped)
+            return Result(self.labels[0], values[0], {}, logits, num_dropped, entities)
+        if not values:
+            return Result("", 0.0, {}, logits, num_dropped, entities)
         highest = max(values)
         powers = [math.exp(value - highest) for value in values]
         total = sum(powers)
@@ -158,6 +202,7 @@ class Model:
             dict(zip(self.labels, probabilities, strict=True)),
             logits,
             num_dropped,
+            entities,
         )
 
 
@@ -171,6 +216,10 @@ def _as_batch(texts: Text | Iterable[Text]) -> tuple[bool, list[Text]]:
                 f"a text is a str or a pair (str, str), not {type(text).__name__}: {text!r:.60}"
             )
     return single, batch
+
+
+def _first(text: Text) -> str:
+    return text if isinstance(text, str) else text[0]
 
 
 def _is_pair(text: object) -> bool:

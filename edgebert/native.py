@@ -63,11 +63,6 @@ class NativeModel:
     def config(self) -> ModelConfig:
         """The file's config as Python knows it."""
         c, h = lib.eb_model_config(self.handle), lib.eb_model_hash_params(self.handle)
-        size = ffi.new("size_t *")
-        labels = []
-        for i in range(c.num_labels):
-            label = lib.eb_model_label(self.handle, i, size)
-            labels.append(ffi.unpack(label, size[0]).decode("utf-8", "replace") if size[0] else "")
         return ModelConfig(
             hidden_size=c.hidden_size,
             num_hidden_layers=c.num_hidden_layers,
@@ -78,7 +73,8 @@ class NativeModel:
             layer_norm_eps=float(str(np.float32(c.layer_norm_eps))),  # shortest
             hidden_act=ACTIVATIONS[c.activation],
             task=TASKS[c.task],
-            labels=tuple(labels),
+            labels=self._names(lib.eb_model_label, c.num_labels),
+            tags=self._names(lib.eb_model_tag, c.num_tags),
             hash=HashParams(
                 family=HASH_FAMILIES[h.family],
                 dimension=h.dimension,
@@ -88,6 +84,15 @@ class NativeModel:
                 seed=h.seed,
                 boundary_marks=bool(h.boundary_marks),
             ),
+        )
+
+    def _names(self, name: Any, count: int) -> tuple[str, ...]:
+        """What ``eb_model_label`` or ``eb_model_tag`` gives for each index."""
+        size = ffi.new("size_t *")
+        texts = ((name(self.handle, i, size), size[0]) for i in range(count))
+        return tuple(
+            ffi.unpack(text, length).decode("utf-8", "replace") if length else ""
+            for text, length in texts
         )
 
     def arena_size(self, num_tokens: int) -> int:
@@ -109,6 +114,7 @@ def config_struct(config: ModelConfig, dtype: str) -> dict[str, Any]:
         "max_position_embeddings": config.max_position_embeddings,
         "type_vocab_size": config.type_vocab_size,
         "num_labels": config.num_labels,
+        "num_tags": config.num_tags,
         "task": TASKS.index(config.task),
         "activation": ACTIVATIONS.index(config.hidden_act),
         "dtype": DTYPES.index(dtype),

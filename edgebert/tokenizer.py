@@ -20,6 +20,11 @@ def to_utf8(text: str) -> bytes:
     return text.encode("utf-8", "surrogatepass")
 
 
+def word_pointer(words: np.ndarray) -> ffi.CData:
+    """An ``eb_word *`` to the rows of uint32 [count, 3]."""
+    return ffi.cast("eb_word *", ffi.from_buffer(words))
+
+
 def tokenizer_section(kind: str, lowercase: bool, vocabulary: bytes = b"") -> bytes:
     """A tokenizer section as artifacts hold it: a header, then the compiled vocabulary."""
     header = ffi.new(
@@ -94,10 +99,23 @@ class Tokenizer:
 
     def encode(self, text: str) -> tuple[np.ndarray, np.ndarray]:
         """All tokens laid end to end: uint8 bytes, and uint32 where each token ends."""
+        data, ends, _ = self._encode(text, words=False)
+        return data, ends
+
+    def encode_words(self, text: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The same, and each token's word: uint32 [num_tokens, 3].
+
+        A word is what stands between white space. Its row holds its index in the text, and where
+        it begins and ends in the bytes of :func:`to_utf8`.
+        """
+        return self._encode(text, words=True)
+
+    def _encode(self, text: str, words: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         utf8 = to_utf8(text)
         data = np.empty(3 * len(utf8) + 16, np.uint8)
         ends = np.empty(len(utf8) + 4, np.uint32)
         while True:
+            rows = np.empty((ends.size if words else 0, 3), np.uint32)
             tokens = ffi.new(
                 "eb_tokens *",
                 {
@@ -105,11 +123,12 @@ class Tokenizer:
                     "bytes_capacity": data.size,
                     "ends": ffi.from_buffer("uint32_t[]", ends),
                     "ends_capacity": ends.size,
+                    "words": word_pointer(rows) if words else ffi.NULL,
                 },
             )
             lib.eb_tokenize(self.handle, utf8, len(utf8), tokens)
             if tokens.count == tokens.total:
-                return data[: tokens.bytes_total], ends[: tokens.count]
+                return data[: tokens.bytes_total], ends[: tokens.count], rows[: tokens.count]
             data = np.empty(tokens.bytes_total, np.uint8)
             ends = np.empty(tokens.total, np.uint32)
 

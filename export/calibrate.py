@@ -16,7 +16,7 @@ from edgebert.export.ebm import write_ebm
 from edgebert.export.float_reference import forward
 from edgebert.export.spec import ModelSpec
 from edgebert.hash import HashEmbedding
-from edgebert.int8_reference import classify
+from edgebert.int8_reference import answer
 from edgebert.model import TruncationWarning, load
 from edgebert.sequence import Text, from_texts
 from edgebert.tokenizer import Tokenizer
@@ -163,7 +163,7 @@ def layer_errors(spec: ModelSpec, int8: ModelSpec, texts: Sequence[Text]) -> dic
     for i, text in enumerate(texts):
         vectors = hash_embedding.embed(sequences.bytes[i], sequences.ends[i])
         forward(spec, vectors, sequences.types[i], _into(exact))
-        classify(int8, text, _into(integers))
+        answer(int8, text, _into(integers))
     errors = {}
     for name, layer in integers:
         a = np.concatenate(exact[name, layer])

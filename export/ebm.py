@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,8 +43,7 @@ def ebm_bytes(spec: ModelSpec) -> bytes:
     """The whole file."""
     file = _File(ffi.sizeof("eb_file_header"))
     tokenizer = file.append(spec.tokenizer)
-    labels = [file.append(label.encode()) for label in spec.config.labels]
-    label_spans = file.append(_struct("eb_span[]", labels))
+    labels, tags = (_names(file, names) for names in (spec.config.labels, spec.config.tags))
     config = ffi.new("eb_config *", config_struct(spec.config, spec.dtype))
     tensors = []
     for weight in spec.weights:
@@ -62,7 +62,8 @@ def ebm_bytes(spec: ModelSpec) -> bytes:
         "config": config[0],
         "hash": hash_struct(spec.config.hash),
         "tokenizer": tokenizer,
-        "labels": label_spans,
+        "labels": labels,
+        "tags": tags,
         "tensors": tensor_spans,
     }
     header_struct = ffi.new("eb_file_header *", header)
@@ -76,6 +77,12 @@ def ebm_bytes(spec: ModelSpec) -> bytes:
 def write_ebm(spec: ModelSpec, path: Path, recipe: Recipe = STANDARD) -> None:
     """Write ``spec`` to ``path``, or nothing if that fails; its dtype is the file's."""
     write_atomically(path, ebm_bytes(spec))
+
+
+def _names(file: _File, names: Sequence[str]) -> dict[str, int]:
+    """Append names and a list of their spans; return the list's."""
+    spans = [file.append(name.encode()) for name in names]
+    return file.append(_struct("eb_span[]", spans))
 
 
 def _stored(weight: Weight, dtype: int) -> bytes:

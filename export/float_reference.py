@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 
@@ -26,10 +27,24 @@ def gelu(x: np.ndarray) -> np.ndarray:
     return x * 0.5 * (1 + erf(x / np.sqrt(2)))
 
 
+class Answer(NamedTuple):
+    """What a model says of a sequence, in float64.
+
+    Attributes:
+        logits: [num_labels].
+        pooled: [hidden_size].
+        tag_logits: of each token, [num_tokens, num_tags].
+    """
+
+    logits: np.ndarray
+    pooled: np.ndarray
+    tag_logits: np.ndarray
+
+
 def forward(
     spec: ModelSpec, hashes: np.ndarray, types: np.ndarray, watch: Watch = lambda *_: None
-) -> np.ndarray:
-    """Logits of one sequence, float64 [num_labels]; ``watch`` sees what other heads make.
+) -> Answer:
+    """What the model says of one sequence.
 
     Args:
         spec: a float32 model.
@@ -76,10 +91,11 @@ def forward(
         outer = see("gelu", layer, gelu(inner))
         update = see("output", layer, linear(outer, "output", layer))
         x = norm(x + update, "output_norm", layer)
-    if config.tags:
-        see("tag_logits", 0, linear(x, "tagger", 0))
-    if not config.labels:
-        see("pooled/mean", 0, x.mean(axis=0))
-        return np.empty(0)
+    tag_logits = np.empty((n, 0))
+    if config.num_tags:
+        tag_logits = see("tag_logits", 0, linear(x, "tagger", 0))
+    if not config.num_labels:
+        mean = see("pooled/mean", 0, x.mean(axis=0))
+        return Answer(np.empty(0), mean / (np.linalg.norm(mean) or 1.0), tag_logits)
     pooled = np.tanh(see("pooler", 0, linear(x[:1], "pooler", 0)))
-    return see("logits", 0, linear(pooled, "classifier", 0))[0]
+    return Answer(see("logits", 0, linear(pooled, "classifier", 0))[0], pooled[0], tag_logits)

@@ -92,7 +92,8 @@ class _Quantiser:
 
         def place(role: str) -> int:
             first = ("position", "token_type", "embeddings_norm", "model_scales")
-            return 0 if role.startswith(first) else 2 if role.startswith(("pool", "class")) else 1
+            heads = ("pooler", "classifier", "tagger")
+            return 0 if role.startswith(first) else 2 if role.startswith(heads) else 1
 
         return sorted(self.tensors, key=lambda key: (place(key[0]), key[1], number(key)))
 
@@ -148,10 +149,14 @@ class _Quantiser:
 
     def _head(self, scale: float) -> None:
         s = self.model_scales
-        s["pooler_shift"] = self._wide("pooler", 127, scale, 2.0**-POOLER_BITS)
-        s["classifier_shift"] = self._wide(
-            "classifier", 2**POOLED_BITS, 2.0**-POOLED_BITS, 2.0**-LOGIT_BITS
-        )
+        s["pooler_shift"] = s["classifier_shift"] = s["tagger_shift"] = 0
+        if self.config.num_labels:
+            s["pooler_shift"] = self._wide("pooler", 127, scale, 2.0**-POOLER_BITS)
+            s["classifier_shift"] = self._wide(
+                "classifier", 2**POOLED_BITS, 2.0**-POOLED_BITS, 2.0**-LOGIT_BITS
+            )
+        if self.config.num_tags:
+            s["tagger_shift"] = self._wide("tagger", 127, scale, 2.0**-LOGIT_BITS)
         self._put("model_scales", 0, np.array([s[name] for name in MODEL_SCALES]), 2**31 - 1)
 
     def _wide(self, name: str, most_input: int, input_scale: float, unit: float) -> int:

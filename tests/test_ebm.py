@@ -31,6 +31,9 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
         replace(SMALL, task="regression", labels=("similarity",), num_hidden_layers=1),
         replace(SMALL, hash=HashParams("murmur3", 24, 5, 257, 7, 1, True), type_vocab_size=1),
         replace(SMALL, labels=("ja", "näin", "", "日本語")),
+        replace(SMALL, tags=("O", "B-città", "I-città")),
+        replace(SMALL, task="tagging", labels=(), tags=("B-x",)),
+        replace(SMALL, task="embedding", labels=()),
     ],
 )
 def test_the_config_survives_the_file(config: edgebert.ModelConfig, tmp_path: Path) -> None:
@@ -104,7 +107,9 @@ def test_impossible_values_behind_a_right_checksum_are_refused_or_harmless(tmp_p
     ("name", "value", "message"),
     [
         ("config.task", 1, "impossible"),  # a regression with three labels
-        ("config.task", 2, "feature"),
+        ("config.task", 2, "impossible"),  # an embedding with labels
+        ("config.task", 4, "feature"),
+        ("config.num_tags", 1, "impossible"),  # without names or weights
         ("config.activation", 1, "feature"),
         ("hash.family", 2, "feature"),
         ("hash.modulus", 4, "impossible"),

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import edgebert
+from edgebert.engines import Outputs
 from edgebert.export.ebm import write_ebm
 from edgebert.sequence import from_texts, windows
 from tests.models import SMALL, random_spec
@@ -185,6 +186,6 @@ def test_an_engine_that_gives_no_numbers_is_an_error(
     write_ebm(random_spec(replace(SMALL, task=task, labels=labels)), tmp_path / "m.ebm")
     model = edgebert.load(tmp_path / "m.ebm")
     logits = np.full((1, len(labels)), broken, np.float32)
-    monkeypatch.setattr(model._engine, "run_texts", lambda texts: (logits, logits, [0]))
+    monkeypatch.setattr(model._engine, "run_texts", lambda texts: (Outputs(logits, logits), [0]))
     with pytest.raises(edgebert.ModelError, match=r"engine native gives .*upgrade"):
         model.infer("a text")

@@ -96,14 +96,14 @@ def test_every_shape_gives_what_the_c_library_gives(name: str, tmp_path: Path) -
     spec = unit_gain_spec({**SHAPES, "small": SMALL}[name])
     engine = native(spec, tmp_path)
     sequences = from_texts(engine.tokenizer, TEXTS, 20, spec.config.type_vocab_size)
-    logits, pooled = engine.run(sequences)
+    outputs = engine.run(sequences)
     for tokens in (max(map(len, sequences.ends)), 20):  # without padding for the longest, and with
         found = run(spec, F32, sequences, tokens, tmp_path)
-        np.testing.assert_allclose(found.logits, logits, atol=2e-5)
-        np.testing.assert_allclose(found.pooled, pooled, atol=2e-5)
+        np.testing.assert_allclose(found.logits, outputs.logits, atol=2e-5)
+        np.testing.assert_allclose(found.pooled, outputs.pooled, atol=2e-5)
     spec = replace(spec, activations=observe(spec, TEXTS))
     integers = run(spec, I8, sequences, 20, tmp_path)
-    assert np.sqrt(np.mean((integers.pooled - pooled) ** 2)) < 0.15 * pooled.std()
+    assert np.sqrt(np.mean((integers.pooled - outputs.pooled) ** 2)) < 0.15 * outputs.pooled.std()
     assert integers.arena < found.arena
 
 
@@ -125,7 +125,7 @@ def check_uno(data: Path, folder: Path) -> None:
     dataset, engine = read_tsv(data), native(spec, folder)
     sequences = from_texts(engine.tokenizer, dataset.texts, 64)
     labels = [spec.config.labels.index(label) for label in dataset.labels]
-    exact = engine.run(sequences)[0]
+    exact = engine.run(sequences).logits
 
     def accuracy(logits: np.ndarray) -> float:
         return float((logits.argmax(axis=1) == labels).mean())

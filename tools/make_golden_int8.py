@@ -34,6 +34,6 @@ if __name__ == "__main__":
         write_ebm(spec, ROOT / "tests" / "data" / f"small_{dtype}.ebm")
         lines = ["# Made by tools/make_golden_int8.py, which explains the lines.\n"]
         for text in TEXTS:
-            logits = int8_reference.classify(spec, text)
+            logits = int8_reference.answer(spec, text).logits
             lines.append(f"{text.encode().hex() or '-'} {' '.join(map(str, logits.tolist()))}\n")
         (ROOT / "tests" / "golden" / f"{dtype}.txt").write_text("".join(lines))

@@ -97,6 +97,15 @@ eb_status eb_tokenizer_size(size_t *bytes);
 eb_status eb_tokenizer_open(const void *section, size_t section_size, void *memory,
                             size_t memory_size, eb_tokenizer **tokenizer);
 
+/* A word: what of a text (below 4 GiB) stands between white space, punctuation included. White
+ * space is what separates tokens and leaves none itself. */
+typedef struct eb_word {
+    uint32_t index;      /* 0 for the text's first word; EB_NO_WORD: not a token of the text */
+    uint32_t begin, end; /* bytes of the text; 0 for EB_NO_WORD */
+} eb_word;
+
+#define EB_NO_WORD 0xffffffff
+
 /* Tokens as one run of bytes: token i is bytes[ends[i-1]] .. bytes[ends[i]-1], with ends[-1] = 0.
  * A continuation piece keeps its "##". */
 typedef struct eb_tokens {
@@ -104,13 +113,15 @@ typedef struct eb_tokens {
     uint32_t bytes_capacity; /* its size */
     uint32_t *ends;          /* caller's memory for one end per token */
     uint32_t ends_capacity;  /* its length */
+    eb_word *words;          /* caller's memory for as many words, or NULL if they are not asked */
     uint32_t count;          /* out: tokens stored */
     uint32_t total;          /* out: tokens in the whole text; larger than count if cut short */
     uint32_t bytes_total;    /* out: bytes of all the text's tokens */
 } eb_tokens;
 
 /* Splits text (UTF-8; broken sequences are skipped) into tokens, without [CLS] and [SEP].
- * Tokens that do not fit are counted and left out. */
+ * Tokens that do not fit are counted and left out. A word of control characters alone has no
+ * token: the index of the next one tells that it was there. */
 eb_status eb_tokenize(const eb_tokenizer *tokenizer, const char *text, size_t text_size,
                       eb_tokens *tokens);
 
@@ -126,7 +137,8 @@ typedef struct eb_text {
 
 /* The tokens of a whole model input, [CLS] a [SEP] or [CLS] a [SEP] b [SEP], with their token type
  * ids, at most max_tokens of them; a pair is cut longest first, as Hugging Face does. types:
- * uint8_t[tokens->ends_capacity]. tokens->total and bytes_total count what was not cut. */
+ * uint8_t[tokens->ends_capacity]. tokens->total and bytes_total count what was not cut. Words are
+ * those of a: [CLS], [SEP] and the tokens of b have none. */
 eb_status eb_sequence(const eb_tokenizer *tokenizer, const eb_text *text, uint32_t max_tokens,
                       eb_tokens *tokens, uint8_t *types, uint32_t *num_dropped);
 
@@ -136,6 +148,8 @@ eb_status eb_sequence(const eb_tokenizer *tokenizer, const eb_text *text, uint32
 #define EB_TASK_REGRESSION 1     /* one number */
 #define EB_TASK_EMBEDDING 2      /* a vector of length 1 that stands for the whole text */
 #define EB_TASK_TAGGING 3        /* a tag for each word; the tasks above may have tags besides */
+
+#define EB_MAX_TAGS 4096
 
 #define EB_ACTIVATION_GELU 0 /* x * Phi(x), the exact one (erf) */
 
@@ -152,7 +166,8 @@ typedef struct eb_config {
     uint32_t intermediate_size;
     uint32_t max_position_embeddings; /* most tokens in one run, [CLS] and [SEP] included */
     uint32_t type_vocab_size;
-    uint32_t num_labels;
+    uint32_t num_labels; /* 0 for EB_TASK_EMBEDDING and EB_TASK_TAGGING */
+    uint32_t num_tags;   /* 0: the model does not tag words */
     uint32_t task;       /* EB_TASK_* */
     uint32_t activation; /* EB_ACTIVATION_* */
     uint32_t dtype;      /* EB_DTYPE_F32, EB_DTYPE_I8 or EB_DTYPE_I4 */
@@ -178,6 +193,9 @@ const eb_tokenizer *eb_model_tokenizer(const eb_model *model);
 /* Label i as UTF-8, not NUL-terminated; NULL if i is out of range. */
 const char *eb_model_label(const eb_model *model, uint32_t i, size_t *label_size);
 
+/* Tag i in the same way: "O", or "B-" or "I-" and the type of an entity. */
+const char *eb_model_tag(const eb_model *model, uint32_t i, size_t *tag_size);
+
 /* Name of the instruction set whose kernels the model uses: "scalar", "avx2", ... */
 const char *eb_model_isa(const eb_model *model);
 
@@ -190,13 +208,18 @@ eb_status eb_model_use_isa(eb_model *model, const char *isa);
 eb_status eb_arena_size(const eb_model *model, uint32_t num_tokens, size_t *bytes);
 
 typedef struct eb_report {
-    uint32_t num_tokens;  /* run, [CLS] and [SEP] included */
-    uint32_t num_dropped; /* cut from the end because the arena or the model has no room */
+    uint32_t num_tokens;   /* run, [CLS] and [SEP] included */
+    uint32_t num_dropped;  /* cut from the end because the arena or the model has no room */
+    uint32_t num_entities; /* found by eb_tag, stored or not */
 } eb_report;
 
-/* Text in, logits out. logits: float[num_labels]; pooled: float[hidden_size] or NULL; report may
- * be NULL. As many tokens are run as the arena and the model have room for; a pair is cut longest
- * first, as Hugging Face does. */
+/* Text in, logits out. logits: float[num_labels], NULL allowed if there are none; pooled:
+ * float[hidden_size] or NULL; report may be NULL. As many tokens are run as the arena and the model
+ * have room for; a pair is cut longest first, as Hugging Face does.
+ *
+ * pooled stands for the whole text: what the classifier takes, each number from -1 to 1. In a model
+ * without labels it is the mean of the tokens' last hidden states, scaled to length 1, so that the
+ * dot product of two texts' vectors tells how alike they are. */
 eb_status eb_classify(const eb_model *model, const eb_text *text, void *arena, size_t arena_size,
                       float *logits, float *pooled, eb_report *report);
 
@@ -205,6 +228,42 @@ eb_status eb_classify(const eb_model *model, const eb_text *text, void *arena, s
 eb_status eb_classify_tokens(const eb_model *model, const uint8_t *bytes, const uint32_t *ends,
                              const uint8_t *types, uint32_t count, void *arena, size_t arena_size,
                              float *logits, float *pooled);
+
+/* ---- tags ------------------------------------------------------------------------------------
+ * A model with tags finds things in a text: each word gets the tag of its first token, and tags in
+ * the BIO scheme say where things begin and go on. Of a pair, the words of a are tagged. */
+
+typedef struct eb_entity {
+    uint32_t begin, end; /* bytes of the text, from the first word to the end of the last one */
+    const char *type;    /* UTF-8, not NUL-terminated: the tag's name behind "B-" or "I-" */
+    size_t type_size;
+} eb_entity;
+
+/* eb_classify that finds entities too: the first `capacity` of them are stored in the order of the
+ * text, and report->num_entities counts all; here report must be given. Their types lie in the model's file. Words that were
+ * cut off belong to none. A model without tags finds none. */
+eb_status eb_tag(const eb_model *model, const eb_text *text, void *arena, size_t arena_size,
+                 float *logits, float *pooled, eb_entity *entities, uint32_t capacity,
+                 eb_report *report);
+
+/* eb_classify_tokens that tags too. tags: uint16_t[count], the likeliest tag of each token, the
+ * first of equals; left alone, and NULL allowed, if the model has none. */
+eb_status eb_tag_tokens(const eb_model *model, const uint8_t *bytes, const uint32_t *ends,
+                        const uint8_t *types, uint32_t count, void *arena, size_t arena_size,
+                        float *logits, float *pooled, uint16_t *tags);
+
+typedef struct eb_name {
+    const char *text; /* UTF-8, not NUL-terminated */
+    size_t size;
+} eb_name;
+
+/* The entities that tags of tokens make, as conlleval reads them: "B-x" begins one; "I-x" goes on
+ * with one of type x, and else begins one; "O", and a word without tokens, ends it. names: all the
+ * tags'; tags and words: of `count` tokens, as eb_tag_tokens and eb_sequence give them. At most
+ * `capacity` are stored and all are counted. EB_ERROR_ARGUMENT too if a tag has no name. */
+eb_status eb_find_entities(const eb_name *names, uint32_t num_names, const uint16_t *tags,
+                           const eb_word *words, uint32_t count, eb_entity *entities,
+                           uint32_t capacity, uint32_t *num_entities);
 
 #ifdef __cplusplus
 }

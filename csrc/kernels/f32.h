@@ -175,6 +175,12 @@ static inline float eb_sum_of_squares(const float *x, size_t count) {
     return sum;
 }
 
+static void eb_normalise_f32(float *x, size_t count) {
+    const float length = eb_sqrt(eb_sum_of_squares(x, count));
+    for (size_t i = 0; i < count && length > 0.0f; i++)
+        x[i] /= length;
+}
+
 /* out = LayerNorm(x + residual) over rows of size h; residual may be NULL, out may be x. */
 static void eb_layer_norm_f32(const float *x, const float *residual, size_t n, size_t h,
                               const float *weight, const float *bias, float eps, float *out) {
@@ -271,4 +277,5 @@ static void eb_attention_f32(const float *q, size_t ldq, size_t queries, const f
 /* Rows of a kernel table. */
 #define EB_F32_KERNELS                                                                             \
     .linear_f32 = eb_linear_f32, .gelu_f32 = eb_gelu_f32, .tanh_f32 = eb_tanh_f32,                 \
-    .layer_norm_f32 = eb_layer_norm_f32, .attention_f32 = eb_attention_f32
+    .normalise_f32 = eb_normalise_f32, .layer_norm_f32 = eb_layer_norm_f32,                        \
+    .attention_f32 = eb_attention_f32

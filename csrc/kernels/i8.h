@@ -117,6 +117,14 @@ static inline uint32_t eb_integer_sqrt(uint32_t x) {
     return root;
 }
 
+static inline uint32_t eb_integer_sqrt64(uint64_t x) {
+    uint64_t root = 0;
+    for (uint64_t bit = (uint64_t)1 << 31; bit; bit >>= 1)
+        if ((root + bit) * (root + bit) <= x)
+            root += bit;
+    return (uint32_t)root;
+}
+
 static inline int eb_bit_length(uint32_t x) {
     int length = 0;
     for (int step = 16; step; step /= 2)

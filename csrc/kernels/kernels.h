@@ -41,6 +41,7 @@ typedef struct eb_kernels {
                        size_t out, float *y);
     void (*gelu_f32)(float *x, size_t count);
     void (*tanh_f32)(float *x, size_t count);
+    void (*normalise_f32)(float *x, size_t count); /* to Euclidean length 1; 0 stays 0 */
     void (*layer_norm_f32)(const float *x, const float *residual, size_t n, size_t h,
                            const float *weight, const float *bias, float eps, float *out);
     /* scratch: float[EB_ATTENTION_SCRATCH(n, h / heads)] */

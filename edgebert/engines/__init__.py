@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -17,6 +18,22 @@ from edgebert.config import ModelConfig
 from edgebert.errors import EdgebertError, ModelError
 from edgebert.sequence import Sequences, Text
 from edgebert.tokenizer import Tokenizer
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What a model says of n texts.
+
+    Attributes:
+        logits: float32 [n, num_labels].
+        pooled: float32 [n, hidden_size]; of length 1 in models without labels.
+        tags: for each text, uint16 [num_tokens]: the number of each token's likeliest tag, the
+            first of equals; [CLS] and [SEP] included. None if the model has no tags.
+    """
+
+    logits: np.ndarray
+    pooled: np.ndarray
+    tags: list[np.ndarray] | None = None
 
 
 class Engine(Protocol):
@@ -42,10 +59,10 @@ class Engine(Protocol):
             threads: most threads that a run may use; None leaves it to the engine.
         """
 
-    def run(self, sequences: Sequences) -> tuple[np.ndarray, np.ndarray]:
-        """Logits float32 [n, num_labels] and pooled vectors float32 [n, hidden_size]."""
+    def run(self, sequences: Sequences) -> Outputs:
+        """Run the sequences."""
 
-    def run_texts(self, texts: Sequence[Text]) -> tuple[np.ndarray, np.ndarray, list[int]]:
+    def run_texts(self, texts: Sequence[Text]) -> tuple[Outputs, list[int]]:
         """The same of texts or pairs, and how many tokens of each were beyond the limit."""
 
 

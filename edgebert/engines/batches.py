@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from edgebert.config import ModelConfig
+from edgebert.engines import Outputs
 from edgebert.errors import ModelError
 from edgebert.hash import HashEmbedding
 from edgebert.sequence import Sequences
@@ -29,16 +30,23 @@ def check_sizes(config: ModelConfig, shapes: Mapping[str, Sequence[object]]) -> 
 def in_batches(
     sequences: Sequences,
     config: ModelConfig,
-    run: Callable[[Sequences], tuple[np.ndarray, np.ndarray]],
-) -> tuple[np.ndarray, np.ndarray]:
-    """Run sequences of like length together; logits and pooled vectors in the order given."""
+    run: Callable[[Sequences], Outputs],
+) -> Outputs:
+    """Run sequences of like length together; outputs in the order given.
+
+    ``run`` gives tags as long as the sequences, or padded.
+    """
     logits = np.empty((len(sequences), config.num_labels), np.float32)
     pooled = np.empty((len(sequences), config.hidden_size), np.float32)
+    tags = [np.empty(len(ends), np.uint16) for ends in sequences.ends]
     by_length = sorted(range(len(sequences)), key=lambda i: len(sequences.ends[i]))
     for start in range(0, len(by_length), BATCH_SIZE):
         rows = by_length[start : start + BATCH_SIZE]
-        logits[rows], pooled[rows] = run(sequences.select(rows))
-    return logits, pooled
+        outputs = run(sequences.select(rows))
+        logits[rows], pooled[rows] = outputs.logits, outputs.pooled
+        for i, found in zip(rows, outputs.tags or (), strict=False):
+            tags[i][:] = found[: len(tags[i])]
+    return Outputs(logits, pooled, tags if config.num_tags else None)
 
 
 def padded_inputs(

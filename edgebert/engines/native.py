@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edgebert._native import ffi, lib
+from edgebert.engines import Outputs
 from edgebert.errors import EdgebertError
 from edgebert.memory import aligned, status_text
 from edgebert.native import NativeModel
-from edgebert.sequence import Sequences, Text, fill_text
+from edgebert.sequence import Sequences, Text, fill_text, from_texts
 from edgebert.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
@@ -42,24 +43,34 @@ class NativeEngine:
 
             self._pool = ThreadPoolExecutor(threads)
 
-    def run(self, sequences: Sequences) -> tuple[np.ndarray, np.ndarray]:
+    def run(self, sequences: Sequences) -> Outputs:
         """Run the sequences one by one: no padding, no waste. The threads share them out."""
-        logits, pooled = self._outputs(len(sequences))
-        self._share_out(len(sequences), lambda rows: self._run(sequences, rows, logits, pooled))
-        return logits, pooled
+        tags = None
+        if self.config.num_tags:
+            tags = [np.empty(len(ends), np.uint16) for ends in sequences.ends]
+        outputs = self._outputs(len(sequences), tags)
+        self._share_out(len(sequences), lambda rows: self._run(sequences, rows, outputs))
+        return outputs
 
-    def run_texts(self, texts: Sequence[Text]) -> tuple[np.ndarray, np.ndarray, list[int]]:
-        """The same, with the tokens going from the tokenizer to the encoder within C."""
-        logits, pooled = self._outputs(len(texts))
-        dropped = [0] * len(texts)
-        self._share_out(
-            len(texts), lambda rows: self._run_texts(texts, rows, logits, pooled, dropped)
+    def run_texts(self, texts: Sequence[Text]) -> tuple[Outputs, list[int]]:
+        """The same, with the tokens going from the tokenizer to the encoder within C.
+
+        Tags are of tokens, so texts that are tagged become sequences first.
+        """
+        if self.config.num_tags:
+            limit, types = self.config.max_position_embeddings, self.config.type_vocab_size
+            sequences = from_texts(self.tokenizer, texts, limit, types)
+            return self.run(sequences), sequences.num_dropped
+        outputs, dropped = self._outputs(len(texts)), [0] * len(texts)
+        self._share_out(len(texts), lambda rows: self._run_texts(texts, rows, outputs, dropped))
+        return outputs, dropped
+
+    def _outputs(self, count: int, tags: list[np.ndarray] | None = None) -> Outputs:
+        return Outputs(
+            np.empty((count, self.config.num_labels), np.float32),
+            np.empty((count, self.config.hidden_size), np.float32),
+            tags,
         )
-        return logits, pooled, dropped
-
-    def _outputs(self, count: int) -> tuple[np.ndarray, np.ndarray]:
-        logits = np.empty((count, self.config.num_labels), np.float32)
-        return logits, np.empty((count, self.config.hidden_size), np.float32)
 
     def _share_out(self, count: int, run: Callable[[range], None]) -> None:
         if self._pool is None or count <= SHARE:
@@ -77,15 +88,14 @@ class NativeEngine:
             self._thread.pointer = ffi.from_buffer(arena)
         return self._thread.pointer, arena.size
 
-    def _run(
-        self, sequences: Sequences, rows: range, logits: np.ndarray, pooled: np.ndarray
-    ) -> None:
+    def _run(self, sequences: Sequences, rows: range, outputs: Outputs) -> None:
         if not rows:
             return
         arena, arena_size = self._arena(max(len(sequences.ends[i]) for i in rows))
-        logits_row, pooled_row = _rows_of(logits), _rows_of(pooled)
+        logits_row, pooled_row = _rows_of(outputs.logits), _rows_of(outputs.pooled)
+        tags = outputs.tags
         for i in rows:
-            status = lib.eb_classify_tokens(
+            status = lib.eb_tag_tokens(
                 self.model.handle,
                 ffi.from_buffer("uint8_t[]", sequences.bytes[i]),
                 ffi.from_buffer("uint32_t[]", sequences.ends[i]),
@@ -95,21 +105,17 @@ class NativeEngine:
                 arena_size,
                 logits_row(i),
                 pooled_row(i),
+                ffi.from_buffer("uint16_t[]", tags[i]) if tags else ffi.NULL,
             )
             if status != lib.EB_OK:
                 raise EdgebertError(status_text(status))
 
     def _run_texts(
-        self,
-        texts: Sequence[Text],
-        rows: range,
-        logits: np.ndarray,
-        pooled: np.ndarray,
-        dropped: list[int],
+        self, texts: Sequence[Text], rows: range, outputs: Outputs, dropped: list[int]
     ) -> None:
         limit = self.config.max_position_embeddings
         arena, arena_size = self._arena(limit)
-        logits_row, pooled_row = _rows_of(logits), _rows_of(pooled)
+        logits_row, pooled_row = _rows_of(outputs.logits), _rows_of(outputs.pooled)
         text, report = ffi.new("eb_text *"), ffi.new("eb_report *")
         for i in rows:
             kept = fill_text(text, texts[i], limit)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from edgebert.engines import Outputs
 from edgebert.engines.batches import check_sizes, in_batches, padded_inputs, padded_tokens
 from edgebert.errors import MissingPackageError, ModelError
 from edgebert.hash import HashEmbedding
@@ -46,23 +47,25 @@ class OnnxEngine:
         except Exception as error:  # onnxruntime raises many classes, some of them private
             raise ModelError(f"ONNX Runtime cannot load it: {_reason(error)}") from error
         self.config, tokenizer = decode_metadata(metadata)
+        if self.config.tags:
+            raise ModelError("it has tags, which this engine does not read: use the .ebm")
         values = [*self._session.get_inputs(), *self._session.get_outputs()]
         check_sizes(self.config, {value.name: value.shape for value in values})
         self.dtype = metadata.get(DTYPE, "f32")
         self.tokenizer = Tokenizer.from_bytes(tokenizer)
         self._hash = HashEmbedding(self.config.hash)
 
-    def run(self, sequences: Sequences) -> tuple[np.ndarray, np.ndarray]:
+    def run(self, sequences: Sequences) -> Outputs:
         """Run sequences of like length together."""
         return in_batches(sequences, self.config, self._run)
 
-    def run_texts(self, texts: Sequence[Text]) -> tuple[np.ndarray, np.ndarray, list[int]]:
+    def run_texts(self, texts: Sequence[Text]) -> tuple[Outputs, list[int]]:
         """Tokenize the texts and run them."""
         limit, types = self.config.max_position_embeddings, self.config.type_vocab_size
         sequences = from_texts(self.tokenizer, texts, limit, types)
-        return *self.run(sequences), sequences.num_dropped
+        return self.run(sequences), sequences.num_dropped
 
-    def _run(self, batch: Sequences) -> tuple[np.ndarray, np.ndarray]:
+    def _run(self, batch: Sequences) -> Outputs:
         if not self._variant:
             return self._outputs(padded_inputs(batch, self._hash))
         feeds = padded_tokens(batch)
@@ -74,15 +77,17 @@ class OnnxEngine:
             self._outputs({name: values[start : start + rows] for name, values in feeds.items()})
             for start in range(0, len(batch), rows)
         ]
-        logits, pooled = map(np.concatenate, zip(*parts, strict=True))
-        return logits, pooled
+        return Outputs(
+            np.concatenate([part.logits for part in parts]),
+            np.concatenate([part.pooled for part in parts]),
+        )
 
-    def _outputs(self, feeds: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    def _outputs(self, feeds: dict[str, np.ndarray]) -> Outputs:
         try:
             logits, pooled = self._session.run(["logits", "pooled"], feeds)
         except Exception as error:  # as above
             raise ModelError(f"ONNX Runtime cannot run it: {_reason(error)}") from error
-        return logits, pooled
+        return Outputs(logits, pooled)
 
 
 def _reason(error: Exception) -> str:

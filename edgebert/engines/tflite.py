@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from edgebert.engines import Outputs
 from edgebert.engines.batches import check_sizes, padded_inputs, padded_tokens
 from edgebert.errors import MissingPackageError, ModelError
 from edgebert.hash import HashEmbedding
@@ -28,6 +29,8 @@ class TfliteEngine:
         check_seal(file)
         metadata = read_metadata(file)
         config, tokenizer = decode_metadata(metadata)
+        if config.tags:
+            raise ModelError("it has tags, which this engine does not read: use the .ebm")
         self.dtype = metadata.get(DTYPE, b"f32").decode("ascii", "replace")
         self.tokenizer = Tokenizer.from_bytes(tokenizer)
         self._hash = HashEmbedding(config.hash)
@@ -46,7 +49,7 @@ class TfliteEngine:
         longest = min(config.max_position_embeddings, self._lengths[-1][0])
         self.config = replace(config, max_position_embeddings=longest)
 
-    def run(self, sequences: Sequences) -> tuple[np.ndarray, np.ndarray]:
+    def run(self, sequences: Sequences) -> Outputs:
         """Run one sequence after the other, each padded to the next length that the file has."""
         logits = np.empty((len(sequences), self.config.num_labels), np.float32)
         pooled = np.empty((len(sequences), self.config.hidden_size), np.float32)
@@ -61,13 +64,13 @@ class TfliteEngine:
             outputs = self._graph.run(stored, key)
             logits[i] = _real(outputs["logits"], signature.outputs["logits"])
             pooled[i] = _real(outputs["pooled"], signature.outputs["pooled"])
-        return logits, pooled
+        return Outputs(logits, pooled)
 
-    def run_texts(self, texts: Sequence[Text]) -> tuple[np.ndarray, np.ndarray, list[int]]:
+    def run_texts(self, texts: Sequence[Text]) -> tuple[Outputs, list[int]]:
         """Tokenize the texts and run them."""
         limit, types = self.config.max_position_embeddings, self.config.type_vocab_size
         sequences = from_texts(self.tokenizer, texts, limit, types)
-        return *self.run(sequences), sequences.num_dropped
+        return self.run(sequences), sequences.num_dropped
 
 
 def _stored(values: np.ndarray, tensor: Tensor) -> np.ndarray:

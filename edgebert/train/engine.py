@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
+from edgebert.engines import Outputs
 from edgebert.engines.batches import in_batches, padded_inputs
 from edgebert.errors import MissingPackageError, ModelError
 from edgebert.hash import HashEmbedding
@@ -44,19 +43,19 @@ class TorchEngine:
         self._torch = torch
         self._hash = HashEmbedding(self.config.hash)
 
-    def run(self, sequences: Sequences) -> tuple[np.ndarray, np.ndarray]:
+    def run(self, sequences: Sequences) -> Outputs:
         """Run sequences of like length together."""
         with self._torch.inference_mode():
             return in_batches(sequences, self.config, self._run)
 
-    def run_texts(self, texts: Sequence[Text]) -> tuple[np.ndarray, np.ndarray, list[int]]:
+    def run_texts(self, texts: Sequence[Text]) -> tuple[Outputs, list[int]]:
         """Tokenize the texts and run them."""
         limit, types = self.config.max_position_embeddings, self.config.type_vocab_size
         sequences = from_texts(self.tokenizer, texts, limit, types)
-        return *self.run(sequences), sequences.num_dropped
+        return self.run(sequences), sequences.num_dropped
 
-    def _run(self, batch: Sequences) -> tuple[np.ndarray, np.ndarray]:
+    def _run(self, batch: Sequences) -> Outputs:
         inputs = padded_inputs(batch, self._hash)
         tensors = {name: self._torch.from_numpy(values) for name, values in inputs.items()}
         pooled = self._model.bert(**tensors).pooler_output
-        return self._model.classifier(pooled).numpy(), pooled.numpy()
+        return Outputs(self._model.classifier(pooled).numpy(), pooled.numpy())

@@ -17,7 +17,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (eb_tokenizer_open(data, size, handle, handle_size, &tokenizer) == EB_OK) {
         uint8_t bytes[MAX_BYTES];
         uint32_t ends[MAX_TOKENS];
-        eb_tokens tokens = {bytes, MAX_BYTES, ends, MAX_TOKENS, 0, 0, 0};
+        eb_tokens tokens = {bytes, MAX_BYTES, ends, MAX_TOKENS, NULL, 0, 0, 0};
         REQUIRE(eb_tokenize(tokenizer, text, sizeof text - 1, &tokens) == EB_OK);
         REQUIRE(tokens.count > 0 && tokens.count == tokens.total);
         REQUIRE(ends[tokens.count - 1] == tokens.bytes_total);

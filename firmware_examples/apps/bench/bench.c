@@ -21,7 +21,7 @@ static void print_tokens(const engine *e, const eb_text *text, uint32_t num_toke
     uint32_t *ends = e->arena;
     uint8_t *types = (uint8_t *)(ends + num_tokens), *bytes = types + num_tokens;
     const size_t room = e->arena_size - num_tokens * (sizeof *ends + sizeof *types);
-    eb_tokens tokens = {bytes, (uint32_t)room, ends, num_tokens, 0, 0, 0};
+    eb_tokens tokens = {bytes, (uint32_t)room, ends, num_tokens, NULL, 0, 0, 0};
     eb_sequence(eb_model_tokenizer(e->model), text, num_tokens, &tokens, types, NULL);
     print("tokens");
     for (uint32_t i = 0; i < tokens.count; i++) {
