@@ -173,21 +173,22 @@ def _probe(
     if probe is None:
         return None
     texts = _expect(_expect(probe, dict, "probe").get("texts"), list, "probe's texts")
-    sizes = {"logits": config.num_labels, "pooled": config.hidden_size}
-    vectors: dict[str, np.ndarray | None] = {"logits": None, "pooled": None}
-    for name, size in sizes.items():
-        if name in probe or name == "logits":
-            values = _expect(probe.get(name), StoredTensor, f"probe's {name}")
-            if values.shape != (len(texts), size):
-                raise ModelError(f"its probe's {name} have shape {values.shape}")
-            vectors[name] = _finite("probe", read(values))
+
+    def vectors(name: str, size: int) -> np.ndarray:
+        values = _expect(probe.get(name), StoredTensor, f"probe's {name}")
+        if values.shape != (len(texts), size):
+            raise ModelError(f"its probe's {name} have shape {values.shape}")
+        return _finite("probe", read(values))
+
+    none = np.empty((len(texts), 0), np.float32)
+    logits = vectors("logits", config.num_labels) if config.labels else none
+    pooled = vectors("pooled", config.hidden_size) if "pooled" in probe else None
     tags = None
     if "tags" in probe:
         tags = read(_expect(probe["tags"], StoredTensor, "probe's tags"))
         if tags.dtype != np.int64 or tags.ndim != 2 or len(tags) != len(texts):
             raise ModelError(f"its probe's tags have shape {tags.shape}")
-    assert vectors["logits"] is not None
-    return Probe(tuple(map(_text, texts)), vectors["logits"], vectors["pooled"], tags)
+    return Probe(tuple(map(_text, texts)), logits, pooled, tags)
 
 
 def _text(text: Any) -> str | tuple[str, str]:

@@ -79,3 +79,30 @@ def test_an_unknown_label_names_its_line(tmp_path: Path) -> None:
     data.check_labels({"good", "ugly"})
     with pytest.raises(DataError, match=r"data.tsv:3: unknown label 'ugly'; .* knows good, bad"):
         data.check_labels(("good", "bad"))
+
+
+def test_tags_are_of_words_with_labels_or_alone(tmp_path: Path) -> None:
+    data = read(tmp_path, "text\tlabel\ttags\nfly to rome\tgo\tO O B-city\n\tgo\t\n")
+    assert data.tags == [["O", "O", "B-city"], []]
+    assert data.task == "classification"
+    for alone in ("text\ttags\nrome\tB-city\n", "text\tlabel\ttags\nrome\t-\tB-city\n"):
+        data = read(tmp_path, alone)
+        assert (data.task, data.tags) == ("tagging", [["B-city"]])
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("text\ttags\na b\tO\n", "data.tsv:2: 2 words, but 1 tags"),
+        ("text\ttags\na\tO\n\tO\n", "data.tsv:3: 0 words, but 1 tags"),
+        ("text\ttags\na  b\tO O O\n", "data.tsv:2: words .* single spaces"),
+        ("text\ttags\na\u00a0b\tO\n", "data.tsv:2: words .* no other white space"),
+        ("text\ttags\na\tcity\n", "data.tsv:2: the tag 'city' is not of the form O, B-name"),
+        ("text\ttext_b\tlabel\ttags\n", "data.tsv:1: tags are of single texts"),
+    ],
+)
+def test_tags_that_do_not_fit_the_text_are_refused(
+    tmp_path: Path, content: str, message: str
+) -> None:
+    with pytest.raises(DataError, match=message):
+        read(tmp_path, content)

@@ -75,7 +75,7 @@ def save(
         **_content(config, state, state_shapes(config), tokenizer, training),
         "probe": {
             "texts": [text if isinstance(text, str) else list(text) for text in probe_texts],
-            "logits": probe.logits,
+            **({"logits": probe.logits} if config.labels else {}),
             **({} if probe.pooled is None else {"pooled": probe.pooled}),
             **({} if probe.tags is None else {"tags": pad_sequence(probe.tags, True, NO_TAG)}),
         },

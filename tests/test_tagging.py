@@ -1,0 +1,209 @@
+"""Tags of words: they are learned, alone or with labels, and mean the same behind every door."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgebert.cli import main
+from edgebert.errors import DataError
+from edgebert.tokenizer import Tokenizer
+
+torch = pytest.importorskip("torch", reason="training needs torch: pip install 'edgebert[train]'")
+
+from edgebert.export.checkpoint import read_checkpoint  # noqa: E402
+from edgebert.export.roles import state_shapes  # noqa: E402
+from edgebert.train import bert, finetune, tags  # noqa: E402
+from edgebert.train.checkpoint import load_torch  # noqa: E402
+from edgebert.train.run import Job, train  # noqa: E402
+from edgebert.train.targets import Targets  # noqa: E402
+from edgebert.tsv import Dataset, read_tsv  # noqa: E402
+from tests import test_train  # noqa: E402
+from tests.test_train import CONFIG, RECIPE, Interrupted, assert_same, weights, write  # noqa: E402
+
+CITIES = ["rome", "oslo", "new york", "los angeles"]
+WORDPIECE = Tokenizer.wordpiece()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def rows(count: int, seed: int, label: bool = True) -> list[str]:
+    """Texts with a city, which is an entity of one word or two."""
+    rng = random.Random(seed)
+    result = []
+    for _ in range(count):
+        verb, city = rng.choice(["fly", "stay"]), rng.choice(CITIES)
+        tagged = " ".join(["B-city", "I-city"][: len(city.split())])
+        result.append(f"{verb} in {city} now\t{verb if label else '-'}\tO O {tagged} O")
+    return result
+
+
+def job(tmp_path: Path, label: bool = True, **changes: object) -> Job:
+    values = {
+        "train": write(tmp_path / "tagged.tsv", "text\tlabel\ttags", rows(160, 0, label)),
+        "dev": write(tmp_path / "tagged-dev.tsv", "text\tlabel\ttags", rows(40, 1, label)),
+    }
+    return test_train.job(tmp_path, **{**values, **changes})
+
+
+@pytest.mark.parametrize("label", [True, False])
+def test_tags_are_learned_with_labels_and_alone(tmp_path: Path, label: bool) -> None:
+    document = train(job(tmp_path, label, recipe=replace(RECIPE, epochs=9, patience=9)))
+    assert document["task"] == ("classification" if label else "tagging")
+    assert document["labels"] == (["fly", "stay"] if label else [])
+    assert document["tags"] == ["O", "B-city", "I-city"]
+    assert document["dev"]["span_f1"] > 0.9
+    assert ("accuracy" in document["dev"]) is label
+    assert document["metric"] == ("accuracy+span_f1" if label else "span_f1")
+    if label:
+        mean = (document["dev"]["accuracy"] + document["dev"]["span_f1"]) / 2
+        assert document["dev"]["accuracy+span_f1"] == pytest.approx(mean)
+
+
+@pytest.mark.parametrize("label", [True, False])
+def test_the_checkpoint_is_what_export_expects(tmp_path: Path, label: bool) -> None:
+    """Weights by name, and a probe that PyTorch answers again."""
+    options = job(tmp_path, label, recipe=replace(RECIPE, epochs=1))
+    train(options)
+    checkpoint = read_checkpoint(options.output)
+    shapes = {name: values.shape for name, values in checkpoint.state.items()}
+    assert shapes == state_shapes(checkpoint.config)
+    assert ("classifier.weight" in shapes) is label
+    probe = checkpoint.probe
+    assert probe is not None and probe.tags is not None and probe.pooled is not None
+    again = bert.answers(*load_torch(options.output), probe.texts)
+    assert again.tags is not None and again.pooled is not None
+    np.testing.assert_allclose(again.logits, probe.logits, atol=1e-6)
+    np.testing.assert_allclose(again.pooled, probe.pooled, atol=1e-6)
+    for row, expected in zip(again.tags, probe.tags, strict=True):
+        assert row.tolist() == expected[expected >= 0].tolist()
+
+
+def test_an_interrupted_run_goes_on_and_ends_the_same(tmp_path: Path) -> None:
+    options = job(tmp_path)
+    train(options)
+    whole = weights(options.output)
+    options.output.unlink()
+
+    def stop(epoch: finetune.Epoch) -> None:
+        if epoch.number == 2:
+            raise Interrupted
+
+    with pytest.raises(Interrupted):
+        train(options, stop)
+    train(options)
+    assert_same(whole, weights(options.output))
+
+
+def test_the_weight_of_tags_is_part_of_what_a_run_depends_on(tmp_path: Path) -> None:
+    options = job(tmp_path, recipe=replace(RECIPE, epochs=1))
+    states = []
+    for weight in (1.0, 0.5):
+        train(replace(options, tag_weight=weight))
+        states.append(weights(options.output))
+    assert not torch.equal(states[0]["tagger.weight"], states[1]["tagger.weight"])
+
+
+def test_without_a_weight_tags_are_left_out(tmp_path: Path) -> None:
+    options = job(tmp_path, tag_weight=0.0, recipe=replace(RECIPE, epochs=1))
+    document = train(options)
+    assert document["tags"] == [] and document["metric"] == "accuracy"
+    assert "tagger.weight" not in weights(options.output)
+
+
+def dataset(text: str, names: str) -> Dataset:
+    return Dataset(Path("data.tsv"), [text], ["-"], [2], [names.split()])
+
+
+@pytest.mark.parametrize(
+    ("tokenizer", "text", "firsts"),
+    [
+        (Tokenizer.word(), "fly to rome", [1, 2, 3]),
+        (WORDPIECE, "unbelievably l.a. rome", [1, 4, 8]),  # un ##bel ... : l . a .
+        (Tokenizer.word(), "fly \x07 rome", [1, -1, 2]),  # a word of control characters alone
+        (Tokenizer.word(), "a b c d e", [1, 2, -1, -1, -1]),  # cut at four tokens
+    ],
+)
+def test_a_words_tag_is_that_of_its_first_token(
+    tokenizer: Tokenizer, text: str, firsts: list[int]
+) -> None:
+    config = replace(CONFIG, max_position_embeddings=4 if text == "a b c d e" else 16)
+    data = dataset(text, " ".join(["B-x"] * len(text.split(" "))))
+    (found,) = tags.first_tokens(data, tokenizer, config)
+    if tokenizer is WORDPIECE:
+        words = text.split(" ")
+        counts = [len(tokenizer.tokenize(word)) for word in words]
+        firsts = [1 + sum(counts[:i]) for i in range(len(words))]
+        assert max(counts) > 1
+    assert found.tolist() == firsts
+    (target,) = tags.targets(data, [found], ("O", "B-x"))
+    asked = [i for i, value in enumerate(target.tolist()) if value != tags.NO_TARGET]
+    assert asked == [i for i in firsts if i >= 0]
+
+
+def test_other_tokens_tags_change_neither_loss_nor_score() -> None:
+    data = dataset("aa bb", "O B-x")
+    names, firsts = ("O", "B-x"), [torch.tensor([1, 3])]
+    judge = tags.SpanJudge(data, firsts, names)
+    for between in (0, 1):
+        assert judge([torch.tensor([between, 0, between, 1, between])])["span_f1"] == 1
+
+    class Answer(torch.nn.Module):  # what a model says, whatever it is asked
+        def __init__(self, first: float) -> None:
+            super().__init__()
+            tag_logits = torch.tensor([[[first, 0], [3.0, 0], [first, 0], [0, 2.0], [first, 0]]])
+            self.output = bert.Output(torch.zeros(1, 0), torch.zeros(1, 1), tag_logits)
+
+        def forward(self) -> bert.Output:
+            return self.output
+
+    objective = finetune.Labelled(Targets(None, tags=tags.targets(data, firsts, names)))
+    losses = [float(objective(Answer(first), {}, [0])) for first in (-5.0, 5.0)]
+    expected = (np.log1p(np.exp(-3)) + np.log1p(np.exp(-2))) / 2  # of the two first tokens
+    assert losses == pytest.approx([expected] * 2)
+
+
+def test_tags_that_training_never_saw_count_as_missed(tmp_path: Path) -> None:
+    dev = write(tmp_path / "other.tsv", "text\tlabel\ttags", ["fly now\tfly\tO B-time"])
+    document = train(job(tmp_path, dev=dev, recipe=replace(RECIPE, epochs=1)))
+    assert document["dev"]["span_recall"] == 0
+
+
+def test_data_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+    plain = write(tmp_path / "plain.tsv", "text\tlabel", ["fly now\tfly", "stay\tstay"])
+    with pytest.raises(DataError, match=r"plain.tsv: has no column tags"):
+        train(job(tmp_path, dev=plain))
+    with pytest.raises(DataError, match=r"plain.tsv: nothing to learn: tagging takes"):
+        train(job(tmp_path, train=plain, dev=plain, task="tagging"))
+    with pytest.raises(DataError, match=r"tagging is measured by span_f1"):
+        train(job(tmp_path, label=False, metric="accuracy"))
+
+
+def test_distillation_says_that_it_leaves_tags_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = job(tmp_path, recipe=replace(RECIPE, epochs=1), tag_weight=0.0)
+    train(options)
+    files = ["--data", str(options.train), "--dev", str(options.dev)]
+    student = str(tmp_path / "student.pt")
+    arguments = ["--preset", "nano", "--tokenizer", "word", "--epochs", "1", "-o", student]
+    assert main(["distill", "--teacher", str(options.output), *files, *arguments]) == 0
+    assert "tagged.tsv: the teacher knows nothing of its tags" in capsys.readouterr().out
+    assert read_checkpoint(student).config.tags == ()
+
+
+def test_words_of_public_data_are_divided_by_spaces_alone(shared_data: Path) -> None:
+    for name in ("snips", "atis", "wnut17"):
+        data = read_tsv(shared_data / name / "dev.tsv")
+        assert data.tags is not None and len(data.tags) == len(data)
