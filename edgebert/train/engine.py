@@ -9,14 +9,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edgebert.engines import Outputs
-from edgebert.engines.batches import in_batches, padded_inputs
+from edgebert.engines.batches import as_outputs, in_batches, padded_inputs
 from edgebert.errors import MissingPackageError, ModelError
 from edgebert.hash import HashEmbedding
 from edgebert.sequence import Sequences, Text, from_texts
 
 
 class TorchEngine:
-    """Transformers' BertForSequenceClassification on the CPU, as it is: not compiled, not traced.
+    """Transformers' BERT on the CPU, as it is: not compiled, not traced.
 
     PyTorch has one number of threads for a whole process, so ``threads`` sets that of every model.
     """
@@ -28,6 +28,7 @@ class TorchEngine:
         try:
             import torch
 
+            from edgebert.train.bert import run
             from edgebert.train.checkpoint import load_torch
         except ImportError as error:
             raise MissingPackageError(
@@ -40,7 +41,7 @@ class TorchEngine:
             raise ModelError(str(error).removeprefix(f"{path}: ")) from error
         if threads:
             torch.set_num_threads(threads)
-        self._torch = torch
+        self._torch, self._answer = torch, run
         self._hash = HashEmbedding(self.config.hash)
 
     def run(self, sequences: Sequences) -> Outputs:
@@ -57,5 +58,5 @@ class TorchEngine:
     def _run(self, batch: Sequences) -> Outputs:
         inputs = padded_inputs(batch, self._hash)
         tensors = {name: self._torch.from_numpy(values) for name, values in inputs.items()}
-        pooled = self._model.bert(**tensors).pooler_output
-        return Outputs(self._model.classifier(pooled).numpy(), pooled.numpy())
+        output = self._answer(self._model, tensors)
+        return as_outputs({k: v.numpy() for k, v in vars(output).items() if v is not None})

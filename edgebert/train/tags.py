@@ -8,11 +8,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import cast
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from edgebert.config import ModelConfig
 from edgebert.metrics import span_scores, spans
+from edgebert.sequence import NO_WORD, from_texts
 from edgebert.tokenizer import Tokenizer
 from edgebert.tsv import Dataset, split_words
 
@@ -20,16 +22,19 @@ NO_TARGET = -100  # of tokens that begin no word; what cross_entropy leaves out
 
 
 def first_tokens(data: Dataset, tokenizer: Tokenizer, config: ModelConfig) -> list[Tensor]:
-    """Where each text's words begin: int64 [words], position of a token, -1 of words without."""
+    """Where each text's words begin: int64 [words], position of a token, -1 of words without.
+
+    The C library tells, whose words are those of the data: tsv.py refuses other white space.
+    """
+    limit = config.max_position_embeddings
+    sequences = from_texts(tokenizer, data.texts, limit, words=True)
     rows = []
-    for text in cast("Sequence[str]", data.texts):
-        firsts, position = [], 1  # behind [CLS]
-        for word in split_words(text):
-            count = len(tokenizer.tokenize(word))
-            fits = count and position < config.max_position_embeddings - 1
-            firsts.append(position if fits else -1)
-            position += count
-        rows.append(torch.tensor(firsts, dtype=torch.int64))
+    for text, words in zip(data.texts, sequences.words, strict=True):
+        row = torch.full((len(split_words(cast("str", text))),), -1)
+        numbers, positions = np.unique(words[:, 0], return_index=True)
+        known = numbers != NO_WORD
+        row[numbers[known].astype(np.int64)] = torch.from_numpy(positions[known])
+        rows.append(row)
     return rows
 
 
