@@ -7,25 +7,30 @@ import re
 import shutil
 import subprocess
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import edgebert
 from edgebert._native import ffi, lib
 from edgebert.cli import main
+from edgebert.export.ebm import write_ebm
+from edgebert.export.quantise import quantise
 from edgebert.memory import aligned
 from edgebert.native import NativeModel
 from edgebert.tsv import read_tsv
 from tests.conftest import REPO
+from tests.models import SMALL_I8, random_spec
 
 FIRMWARE = REPO / "firmware_examples"
 SMALL = REPO / "tests" / "data" / "small_i8.ebm"
 SENTENCES = read_tsv(REPO / "tests" / "data" / "sst2_dev_head.tsv").texts[:50]
 STRANGE = ["", " \t ", "Ünï 日本語 \U0001f600 !", "x" * 120, "[MASK] [SEP]", "ﬁancée E\u0301"]
 BROKEN_UTF8 = b"a\0 \xff \xc3( \xe2\x82 \xed\xa0\x80 \xf5\x90\x80\x80 a\xcc\x81"
+MAX_ENTITIES = 12  # of the app intent
 PACKAGES = {
     "arm-none-eabi-gcc": "gcc-arm-none-eabi",
     "riscv64-unknown-elf-gcc": "gcc-riscv64-unknown-elf",
@@ -217,6 +222,42 @@ def test_spoken_commands_change_the_home(name: str, nano: Path, tmp_path: Path) 
     for said, (label, action) in commands.items():
         answer = output[output.index(b"> " + said) + 1]
         assert answer.startswith(label) and action in answer
+
+
+@pytest.mark.parametrize("name", ["mps2-an385", "riscv-virt"])
+def test_an_intent_comes_with_the_entities_of_the_host(name: str, tmp_path: Path) -> None:
+    tags = ("O", "B-artist", "I-artist", "B-name of a song", "I-name of a song")
+    lines = ["Ünï  日本語 😀 !", "x" * 120, *map(str, SENTENCES[:20])]
+    lines = [" ".join(line.split(" ")[:18]) for line in lines]
+    spec = random_spec(replace(SMALL_I8, tags=tags))
+    write_ebm(quantise(spec, lines, "i8"), tmp_path / "model.ebm")
+    results = edgebert.load(tmp_path / "model.ebm").infer(lines)
+    sure = [result for result in results if result.score >= 0.5]
+    found = {entity.type for result in sure for entity in result.entities}
+    assert found == {tag[2:] for tag in tags[1:]}
+    assert max(len(result.entities) for result in sure) > MAX_ENTITIES
+
+    command = BOARDS[name].build("intent", tmp_path / "model.ebm", tmp_path)
+    output, _ = talk(command, "\n".join([*lines, "end", ""]).encode(), b"> end\r\n")
+    for line, result in zip(lines, results, strict=True):
+        heading = f"{result.label} {result.score:.2f}: "
+        expected = [f"{heading}please say it in other words"]
+        if result.score >= 0.5:
+            shown = [f"  {entity.type}: {entity.text}" for entity in result.entities]
+            more = ["  and more"] * (len(shown) > MAX_ENTITIES)
+            expected = [f"{heading}not mine to do", *shown[:MAX_ENTITIES], *more]
+        answer = output[output.index(f"> {line}".encode()) + 1 :][: len(expected) + 1]
+        assert [row.decode() for row in answer[:-1]] == expected
+        assert answer[-1].startswith(b"> ")
+
+
+@pytest.mark.parametrize("app", ["classify", "intent"])
+def test_a_model_without_labels_is_refused(app: str, tmp_path: Path) -> None:
+    spec = random_spec(replace(SMALL_I8, task="embedding", labels=()))
+    write_ebm(quantise(spec, ["a text", "another"], "i8"), tmp_path / "model.ebm")
+    command = BOARDS["mps2-an385"].build(app, tmp_path / "model.ebm", tmp_path)
+    lines, status = talk(command, b"")
+    assert (lines[0], status) == (b"the model has no labels, which this app prints", 2)
 
 
 def test_code_image_and_ram_are_as_small_as_promised(uno: Path, tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 #include "answer.h"
 
+#include "console.h"
+
 /* e^x for x <= 0, by (1 + x/1024 + (x/1024)^2 / 2)^1024: right to 4 digits, with no libm. */
 static float exponential(float x) {
     if (x < -20.0f)
@@ -9,6 +11,15 @@ static float exponential(float x) {
     for (int i = 0; i < 10; i++)
         y *= y;
     return y;
+}
+
+int labels_fit(const eb_model *model) {
+    const uint32_t count = eb_model_config(model)->num_labels;
+    if (count == 0)
+        print("the model has no labels, which this app prints\n");
+    if (count > MAX_LABELS)
+        print("the model has too many labels: raise MAX_LABELS in answer.h\n");
+    return count > 0 && count <= MAX_LABELS;
 }
 
 answer answer_from(const float *logits, uint32_t count) {

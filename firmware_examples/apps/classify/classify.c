@@ -22,10 +22,8 @@ int main(void) {
     static char line[LINE];
     static float logits[MAX_LABELS];
     const engine e = engine_open();
-    if (eb_model_config(e.model)->num_labels > MAX_LABELS) {
-        print("the model has too many labels: raise MAX_LABELS in answer.h\n");
+    if (!labels_fit(e.model))
         return 2;
-    }
     print("edgebert: type a line\n");
     for (;;) {
         print("> ");

@@ -1,6 +1,7 @@
 /* Commands for a home: lights, sockets, music, volume, alarms. A line of text becomes what a device
- * would do. Made for the model `home`, whose labels are the intents of HWU64; with another
- * model, ACTIONS is the table to change. */
+ * would do, and with a model that has tags, what it is to be done with: a line for each entity.
+ * Made for the models `home` and `intent`, whose labels are the intents of HWU64 and SNIPS; with
+ * another model, ACTIONS is the table to change. */
 #include "answer.h"
 #include "board.h"
 #include "console.h"
@@ -9,6 +10,7 @@
 #include <string.h>
 
 #define SURE 0.5f /* less probable commands are not obeyed */
+#define MAX_ENTITIES 12
 
 /* The state of the home. */
 typedef struct home {
@@ -80,7 +82,7 @@ static const struct {
     {"iot_hue_lightdim", dimmer},   {"iot_wemo_on", socket_on},      {"iot_wemo_off", socket_off},
     {"iot_coffee", make_coffee},    {"iot_cleaning", clean},         {"audio_volume_up", louder},
     {"audio_volume_down", quieter}, {"audio_volume_mute", mute},     {"play_music", play},
-    {"play_radio", play},           {"general_commandstop", stop},
+    {"play_radio", play},           {"general_commandstop", stop},   {"PlayMusic", play},
 };
 
 /* What the home does at a label; 0 if nothing. */
@@ -107,15 +109,27 @@ static void print_home(const home *h) {
     print("\n");
 }
 
+/* "  type: words", a line each */
+static void print_entities(const char *line, const eb_entity *entities, uint32_t count) {
+    for (uint32_t i = 0; i < count && i < MAX_ENTITIES; i++) {
+        print("  ");
+        print_bytes(entities[i].type, entities[i].type_size);
+        print(": ");
+        print_bytes(line + entities[i].begin, entities[i].end - entities[i].begin);
+        print("\n");
+    }
+    if (count > MAX_ENTITIES)
+        print("  and more\n");
+}
+
 int main(void) {
     static char line[LINE];
     static float logits[MAX_LABELS];
+    static eb_entity entities[MAX_ENTITIES];
     const engine e = engine_open();
     home h = {0, 50, 0, 0, 0, 50, 0};
-    if (eb_model_config(e.model)->num_labels > MAX_LABELS) {
-        print("the model has too many labels: raise MAX_LABELS in answer.h\n");
+    if (!labels_fit(e.model))
         return 2;
-    }
     print("edgebert: tell your home what to do\n");
     for (;;) {
         print("> ");
@@ -125,8 +139,9 @@ int main(void) {
         if (size <= 0)
             continue;
         const eb_text text = {line, (size_t)size, NULL, 0};
-        const eb_status status =
-            eb_classify(e.model, &text, e.arena, e.arena_size, logits, NULL, NULL);
+        eb_report report;
+        const eb_status status = eb_tag(e.model, &text, e.arena, e.arena_size, logits, NULL,
+                                        entities, MAX_ENTITIES, &report);
         if (status != EB_OK) {
             print(eb_status_text(status));
             print("\n");
@@ -140,11 +155,13 @@ int main(void) {
         print_fraction(a.probability, 2);
         if (a.probability < SURE) {
             print(": please say it in other words\n");
-        } else if (!act(&h, label, label_size)) {
-            print(": not mine to do\n");
-        } else {
-            print(": ");
-            print_home(&h);
+            continue;
         }
+        print(": ");
+        if (act(&h, label, label_size))
+            print_home(&h);
+        else
+            print("not mine to do\n");
+        print_entities(line, entities, report.num_entities);
     }
 }
