@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-import warnings
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,12 +11,13 @@ from pathlib import Path
 import numpy as np
 
 from edgebert import data
+from edgebert.config import ModelConfig
+from edgebert.engines import Outputs, open_engine
 from edgebert.export.ebm import write_ebm
 from edgebert.export.float_reference import forward
 from edgebert.export.spec import ModelSpec
 from edgebert.hash import HashEmbedding
 from edgebert.int8_reference import answer
-from edgebert.model import TruncationWarning, load
 from edgebert.sequence import Text, from_texts
 from edgebert.tokenizer import Tokenizer
 from edgebert.tsv import read_tsv
@@ -62,20 +62,42 @@ class Loss:
 
     Attributes:
         num_texts: that were compared.
-        same: share of them whose label (or number, to 5 % of its range) is that of float32.
+        same: share of them whose label (or number, to 5 % of its range) is that of float32; None
+            if the model has no labels.
         accuracy: of the artifact and of float32 on the texts' labels; None without labels.
+        same_tags: share of the tokens whose tag is that of float32; None without tags.
+        cosine: mean of each vector's with that of float32; None unless the model is for vectors.
     """
 
     num_texts: int
-    same: float
+    same: float | None
     accuracy: tuple[float, float] | None
+    same_tags: float | None = None
+    cosine: float | None = None
+
+    def __str__(self) -> str:
+        parts = []
+        if self.same is not None:
+            parts.append(f"{self.same:.1%} have f32's label")
+        if self.same_tags is not None:
+            parts.append(f"{self.same_tags:.1%} of tokens have f32's tag")
+        if self.cosine is not None:
+            parts.append(f"the vectors' mean cosine with f32's is {self.cosine:.4f}")
+        if self.accuracy:
+            parts.append(f"accuracy {self.accuracy[0]:.4f}, f32 {self.accuracy[1]:.4f}")
+        return "; ".join(parts)
 
     @property
     def points(self) -> float:
-        """Points of accuracy lost; without labels, of texts whose label changed."""
+        """Points of accuracy lost (without labels, of texts whose label changed), or of the others.
+
+        Where there are several, the most.
+        """
+        shares = (None if self.accuracy else self.same, self.same_tags, self.cosine)
+        lost = [1 - share for share in shares if share is not None]
         if self.accuracy:
-            return 100 * (self.accuracy[1] - self.accuracy[0])
-        return 100 * (1 - self.same)
+            lost.append(self.accuracy[1] - self.accuracy[0])
+        return 100 * max(lost)
 
     @property
     def notable(self) -> bool:
@@ -83,11 +105,12 @@ class Loss:
         return self.points > max(1.0, 300 / self.num_texts)
 
 
-def float_logits(spec: ModelSpec, texts: Texts) -> np.ndarray:
-    """Logits of a float32 model for the texts to compare by."""
+def float_outputs(spec: ModelSpec, texts: Texts) -> Outputs:
+    """What a float32 model says of the texts to compare by."""
     with tempfile.TemporaryDirectory() as folder:
         write_ebm(spec, Path(folder) / "model.ebm")
-        return _logits(Path(folder) / "model.ebm", texts)
+        engine = open_engine(Path(folder) / "model.ebm")
+        return engine.run_texts(texts.texts[:NUM_COMPARE])[0]
 
 
 def fitting(spec: ModelSpec, texts: Sequence[Text], longest: int) -> list[int]:
@@ -99,11 +122,11 @@ def fitting(spec: ModelSpec, texts: Sequence[Text], longest: int) -> list[int]:
     return [i for i, tokens in enumerate(ends) if len(tokens) <= longest]
 
 
-def measure_loss(exact: np.ndarray, path: Path, texts: Texts, spec: ModelSpec) -> Loss | None:
+def measure_loss(exact: Outputs, path: Path, texts: Texts, spec: ModelSpec) -> Loss | None:
     """Compare an artifact with its float32 model.
 
     Args:
-        exact: logits of the float32 model, of :func:`float_logits`.
+        exact: what the float32 model says, of :func:`float_outputs`.
         path: the artifact.
         texts: what to compare by; those that the artifact can read whole count.
         spec: the float32 model.
@@ -114,32 +137,42 @@ def measure_loss(exact: np.ndarray, path: Path, texts: Texts, spec: ModelSpec) -
     Raises:
         MissingPackageError: the artifact's engine is not installed.
     """
-    config = load(path).config
+    engine = open_engine(path)
+    config = engine.config
     rows = fitting(spec, texts.texts[:NUM_COMPARE], config.max_position_embeddings)
     if not rows:
         return None
-    labels = [texts.labels[i] for i in rows] if texts.labels else None
-    texts = Texts(texts.name, [texts.texts[i] for i in rows], labels)
-    exact, logits = exact[rows], _logits(path, texts)
-    accuracy = None
+    found = engine.run_texts([texts.texts[i] for i in rows])[0]
+    same = accuracy = same_tags = cosine = None
+    if config.labels:
+        labels = [texts.labels[i] for i in rows] if texts.labels else None
+        same, accuracy = _compare_logits(exact.logits[rows], found.logits, labels, config)
+    if exact.tags is not None and found.tags is not None:
+        expected = np.concatenate([exact.tags[i] for i in rows])
+        same_tags = float((np.concatenate(found.tags) == expected).mean())
+    if config.task == "embedding":
+        cosine = _mean_cosine(found.pooled, exact.pooled[rows])
+    return Loss(len(rows), same, accuracy, same_tags, cosine)
+
+
+def _compare_logits(
+    exact: np.ndarray, logits: np.ndarray, labels: Sequence[str] | None, config: ModelConfig
+) -> tuple[float, tuple[float, float] | None]:
+    """``same`` and ``accuracy`` of a Loss."""
     if config.task == "regression":
-        same = np.abs(exact - logits)[:, 0] <= 0.05 * np.ptp(exact)
-    else:
-        same = exact.argmax(1) == logits.argmax(1)
-        if texts.labels:
-            known = {label: i for i, label in enumerate(config.labels)}
-            truth = np.array([known.get(label, -1) for label in texts.labels])
-            accuracy = (
-                float((logits.argmax(1) == truth).mean()),
-                float((exact.argmax(1) == truth).mean()),
-            )
-    return Loss(len(exact), float(same.mean()), accuracy)
+        return float((np.abs(exact - logits)[:, 0] <= 0.05 * np.ptp(exact)).mean()), None
+    same = float((exact.argmax(1) == logits.argmax(1)).mean())
+    if labels is None:
+        return same, None
+    known = {label: i for i, label in enumerate(config.labels)}
+    truth = np.array([known.get(label, -1) for label in labels])
+    accuracies = (float((x.argmax(1) == truth).mean()) for x in (logits, exact))
+    return same, (next(accuracies), next(accuracies))
 
 
-def _logits(path: Path, texts: Texts) -> np.ndarray:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", TruncationWarning)
-        return load(path).logits(texts.texts[:NUM_COMPARE])
+def _mean_cosine(a: np.ndarray, b: np.ndarray) -> float:
+    lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+    return float(((a * b).sum(axis=1) / np.maximum(lengths, 1e-12)).mean())
 
 
 def worst_layer(spec: ModelSpec, int8: ModelSpec, texts: Sequence[Text]) -> tuple[str, float]:

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 
 from edgebert.config import ModelConfig
+from edgebert.engines import Outputs
+from edgebert.engines.batches import output_names
 from edgebert.export.float_reference import forward
 from edgebert.export.spec import ModelSpec
 
@@ -24,7 +26,7 @@ OUTPUTS = {
     "embedding": ["pooled"],
 }
 
-Found = Mapping[str, Sequence[np.ndarray]]
+Found = Mapping[str, Sequence[np.ndarray] | np.ndarray]
 """A graph's outputs, by name and by row of the batch; tag logits may have rows of padding."""
 
 
@@ -44,17 +46,8 @@ def references(spec: ModelSpec, feeds: Mapping[str, np.ndarray]) -> dict[str, li
 
 
 def _reference(spec: ModelSpec, hashes: np.ndarray, types: np.ndarray) -> dict[str, np.ndarray]:
-    seen: dict[str, np.ndarray] = {}
-
-    def watch(name: str, layer: int, values: np.ndarray) -> None:
-        seen[name] = values
-
-    forward(spec, hashes, types, watch)
-    outputs = {name: seen[name] for name in ("tag_logits",) if name in seen}
-    if "logits" in seen:
-        return {**outputs, "logits": seen["logits"][0], "pooled": np.tanh(seen["pooler"][0])}
-    mean = seen["pooled/mean"]
-    return {**outputs, "pooled": mean / np.linalg.norm(mean)}
+    answer = forward(spec, hashes, types)._asdict()
+    return {name: answer[name] for name in output_names(spec.config)}
 
 
 def check_close(found: Found, expected: Found, tolerance: float) -> None:
@@ -63,6 +56,16 @@ def check_close(found: Found, expected: Found, tolerance: float) -> None:
     for name, rows in expected.items():
         for x, y in zip(found[name], rows, strict=True):
             np.testing.assert_allclose(x[: len(y)], y, atol=tolerance, rtol=0, err_msg=name)
+
+
+def check_outputs(found: Outputs, expected: Outputs, tolerance: float) -> None:
+    """Check an engine by another: the same tags, and numbers that are near."""
+    np.testing.assert_allclose(found.logits, expected.logits, atol=tolerance, rtol=0)
+    np.testing.assert_allclose(found.pooled, expected.pooled, atol=tolerance, rtol=0)
+    assert (found.tags is None) == (expected.tags is None)
+    for x, y in zip(found.tags or (), expected.tags or (), strict=True):
+        assert x.dtype == np.uint16
+        np.testing.assert_array_equal(x, y)
 
 
 def check_alike(found: Found, expected: Found, error: float, same_tags: float) -> None:

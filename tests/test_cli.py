@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from edgebert.cli import COMMANDS, main
-from edgebert.cli.export import _difference
+from edgebert.cli.export import _compare
 from edgebert.cli.output import print_table
 from edgebert.export.checkpoint import Probe, read_checkpoint
 from edgebert.export.ebm import write_ebm
@@ -164,7 +164,7 @@ def test_a_folder_keeps_its_whole_name(tmp_path: Path, capsys: pytest.CaptureFix
 def test_a_probe_of_two_texts_is_not_compared_as_a_pair(model: str) -> None:
     texts = ["one", "two three"]
     probe = Probe(tuple(texts), load(model).logits(texts))
-    assert _difference(Path(model), probe, random_spec()) == (0.0, "")
+    assert _compare(Path(model), probe, random_spec()) == (0.0, None, "")
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ import edgebert
 import edgebert.ort
 from edgebert.cli import main
 from edgebert.config import HashParams, ModelConfig
+from edgebert.engines import Engine, Outputs, open_engine
 from edgebert.export import DTYPES, WRITERS, write_model
 from edgebert.export.checkpoint import Checkpoint, Probe
 from edgebert.export.recipe import VARIANTS
@@ -23,6 +24,7 @@ from edgebert.export.spec import ModelSpec
 from edgebert.model import TruncationWarning
 from edgebert.sequence import Text
 from tests.conftest import REPO
+from tests.heads import HEADS
 from tests.models import SMALL, SMALL_I8, random_spec
 
 for package in ("onnx", "onnxruntime", "tflite"):
@@ -40,6 +42,7 @@ MODELS = {
     "murmur3": replace(SMALL_I8, hash=HashParams("murmur3", 64, 4, boundary_marks=True)),
     "least": ModelConfig(2, 1, 1, 1, 2, 1, labels=("only",), hash=HashParams(dimension=2)),
     "zeros": SMALL_I8,
+    **{name: replace(SMALL_I8, **heads) for name, heads in HEADS.items()},
 }
 
 
@@ -60,6 +63,25 @@ def checkpoint(spec: ModelSpec, probe: Probe) -> Checkpoint:
         )
     }
     return Checkpoint(spec.config, state, spec.tokenizer, probe)
+
+
+def probe_of(engine: Engine) -> Probe:
+    outputs = engine.run_texts(PROBE)[0]
+    tags = None
+    if outputs.tags is not None:
+        longest = max(map(len, outputs.tags))
+        rows = [np.pad(row, (0, longest - len(row))) for row in outputs.tags]
+        tags = np.array(rows, np.int64)
+    return Probe(PROBE, outputs.logits, outputs.pooled, tags)
+
+
+def same_tags(found: Outputs, expected: Outputs) -> float:
+    """The share of tokens; 1.0 if there are no tags."""
+    assert (found.tags is None) == (expected.tags is None)
+    if found.tags is None or expected.tags is None:
+        return 1.0
+    assert all(row.dtype == np.uint16 for row in found.tags)
+    return float((np.concatenate(found.tags) == np.concatenate(expected.tags)).mean())
 
 
 def expected_error(name: str, suffix: str, dtype: str, variant: str) -> str:
@@ -83,10 +105,10 @@ def test_every_combination_runs_or_says_why_not(
     """Runs: float within the command's own tolerance of the native runtime, integers near it."""
     spec = spec_of(name)
     write_model(spec, tmp_path / "native.ebm")
-    native = edgebert.load(tmp_path / "native.ebm")
-    saved = checkpoint(spec, Probe(PROBE, native.logits(list(PROBE))))
+    native = open_engine(tmp_path / "native.ebm")
+    saved = checkpoint(spec, probe_of(native))
     monkeypatch.setattr("edgebert.export.checkpoint.read_checkpoint", lambda path: saved)
-    expected = native.logits(TEXTS)
+    expected = native.run_texts(TEXTS)[0]
     for suffix, dtype, variant in EVERY:
         if variant == "custom-op" and not Path(edgebert.ort.library_path()).is_file():
             continue
@@ -103,9 +125,12 @@ def test_every_combination_runs_or_says_why_not(
             assert not files, combination
         else:
             assert len(files) == 1 and not errors, f"{combination}: {errors}"
-            difference = np.abs(edgebert.load(files[0]).logits(TEXTS) - expected)
+            found = open_engine(files[0]).run_texts(TEXTS)[0]
             tolerance = {"f32": 1e-4, "f16": 0.02, "i8": 1, "i4": 4}[dtype]
-            assert (difference <= tolerance).all(), f"{combination}: {difference.max()}"
+            for x, y in ((found.logits, expected.logits), (found.pooled, expected.pooled)):
+                assert (np.abs(x - y) <= tolerance).all(), combination
+            least = {"f32": 1.0, "f16": 0.95, "i8": 0.75, "i4": 0.25}[dtype]
+            assert same_tags(found, expected) >= least, combination
 
 
 @pytest.mark.parametrize(

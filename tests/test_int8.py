@@ -21,7 +21,7 @@ from edgebert.export import write_model
 from edgebert.export.calibrate import (
     Loss,
     Texts,
-    float_logits,
+    float_outputs,
     layer_errors,
     measure_loss,
     worst_layer,
@@ -34,6 +34,7 @@ from edgebert.export.spec import ModelSpec
 from edgebert.native import NativeModel
 from edgebert.tsv import read_tsv
 from tests.conftest import REPO
+from tests.heads import HEADS, with_heads
 from tests.models import SMALL, SMALL_I8, random_spec
 
 CHECKPOINT = REPO / "models" / "uno-sst2.pt"
@@ -166,7 +167,7 @@ def test_four_bits_hold_what_they_say(seed: int) -> None:
 def test_a_broken_model_is_said_to_have_lost(uno: ModelSpec, tmp_path: Path) -> None:
     dataset = read_tsv(SAMPLE)
     texts = Texts("sample", dataset.texts, dataset.labels)
-    exact, file = float_logits(uno, texts), tmp_path / "model.ebm"
+    exact, file = float_outputs(uno, texts), tmp_path / "model.ebm"
     int8 = quantise(uno, texts.calibration)
     write_model(int8, file)
     loss = measure_loss(exact, file, texts, uno)
@@ -180,6 +181,29 @@ def test_a_broken_model_is_said_to_have_lost(uno: ModelSpec, tmp_path: Path) -> 
     loss = measure_loss(exact, file, texts, uno)
     assert loss and loss.points > 1
     assert worst_layer(uno, broken, texts.texts)[0] == "output_norm of layer 1"
+
+
+@pytest.mark.parametrize("heads", HEADS)
+def test_loss_is_of_all_that_a_model_gives(heads: str, tmp_path: Path) -> None:
+    spec, file = random_spec(with_heads(SMALL_I8, heads)), tmp_path / "model.ebm"
+    texts = Texts("texts", TEXTS, None)
+    exact = float_outputs(spec, texts)
+    write_model(spec, file)
+    none = measure_loss(exact, file, texts, spec)
+    assert none and abs(none.points) < 1e-5 and not none.notable
+    write_model(random_spec(spec.config, seed=1), file)  # another model
+    loss = measure_loss(exact, file, texts, spec)
+    assert loss and loss.points > 10
+    measured = {name for name in ("same", "same_tags", "cosine") if getattr(loss, name) is not None}
+    assert (
+        measured
+        == {
+            "labels and tags": {"same", "same_tags"},
+            "tagging": {"same_tags"},
+            "embedding": {"cosine"},
+        }[heads]
+    )
+    assert ("have f32's label" in str(loss)) == bool(spec.config.labels)
 
 
 def test_shapes_without_integer_kernels_are_refused() -> None:

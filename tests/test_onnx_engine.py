@@ -10,10 +10,15 @@ import numpy as np
 import pytest
 
 import edgebert
+import edgebert.ort
+from edgebert.engines import open_engine
 from edgebert.engines.batches import BATCH_SIZE
 from edgebert.export import write_model
 from edgebert.export.recipe import Recipe
+from edgebert.metadata import encode_metadata, seal
 from edgebert.sequence import Text
+from edgebert.tokenizer import Tokenizer
+from tests.heads import HEADS, TAGS, check_outputs, with_heads
 from tests.models import SMALL, random_spec
 
 TEXTS: list[Text] = [
@@ -30,6 +35,20 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("onnx") / "small.onnx"
     write_model(random_spec(), path)
     return path
+
+
+@pytest.mark.parametrize("variant", ["", "portable", "custom-op"])
+@pytest.mark.parametrize("heads", HEADS)
+def test_both_engines_agree_on_all_heads(heads: str, variant: str, tmp_path: Path) -> None:
+    """More texts than a batch has, of mixed lengths; of padding there are no tags."""
+    if variant == "custom-op" and not Path(edgebert.ort.library_path()).is_file():
+        pytest.skip("needs the library of operators")
+    spec = random_spec(with_heads(SMALL, heads))
+    write_model(spec, tmp_path / "m.onnx", Recipe(variant=variant))
+    write_model(spec, tmp_path / "m.ebm")
+    texts: list[Text] = ["word " * (i * 7 % 13) + str(i) for i in range(BATCH_SIZE + 3)]
+    onnx, native = (open_engine(tmp_path / name) for name in ("m.onnx", "m.ebm"))
+    check_outputs(onnx.run_texts(texts)[0], native.run_texts(texts)[0], tolerance=2e-5)
 
 
 @pytest.mark.parametrize(
@@ -53,6 +72,22 @@ def test_batches_keep_their_order(file: Path) -> None:
 
 def test_an_empty_batch_is_no_error(file: Path) -> None:
     assert edgebert.load(file).infer([]) == []
+
+
+def test_a_graph_without_an_output_of_its_config_is_refused(tmp_path: Path) -> None:
+    onnx = pytest.importorskip("onnx", reason="needs the package onnx")
+    write_model(random_spec(), tmp_path / "m.onnx")
+    model = onnx.load(tmp_path / "m.onnx")
+    entries = encode_metadata(replace(SMALL, tags=TAGS), Tokenizer.word().blob)
+    del model.metadata_props[:]
+    metadata = onnx.ModelProto()
+    for key, value in entries.items():
+        metadata.metadata_props.add(key=key, value=value)
+    (tmp_path / "m.onnx").write_bytes(
+        seal(model.SerializeToString() + metadata.SerializeToString())
+    )
+    with pytest.raises(edgebert.ModelError, match="does not give the tag_logits"):
+        edgebert.load(tmp_path / "m.onnx")
 
 
 @pytest.mark.parametrize("variant", ["", "portable", "custom-op"])

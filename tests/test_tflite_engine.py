@@ -21,6 +21,7 @@ import pytest
 
 import edgebert
 import edgebert.ort
+from edgebert.engines import open_engine
 from edgebert.engines.tflite import read_metadata
 from edgebert.errors import MissingPackageError, ModelError
 from edgebert.export import write_model
@@ -35,6 +36,7 @@ from edgebert.sequence import Text
 from edgebert.tsv import read_tsv
 from tests.conftest import REPO
 from tests.custom_op_models import tflite_model
+from tests.heads import HEADS, check_outputs, with_heads
 from tests.models import SMALL, SMALL_I8, random_spec
 
 PACKAGES = ("ai_edge_litert", "tflite_runtime", "tflite")
@@ -94,6 +96,18 @@ def test_both_engines_agree(config: edgebert.ModelConfig, kind: str, tmp_path: P
     assert (found.config, found.labels) == (expected.config, expected.labels)
     np.testing.assert_allclose(found.logits(TEXTS), expected.logits(TEXTS), atol=tolerance)
     np.testing.assert_allclose(found.encode(TEXTS), expected.encode(TEXTS), atol=tolerance)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("heads", HEADS)
+def test_both_engines_agree_on_all_heads(heads: str, kind: str, tmp_path: Path) -> None:
+    """Of padding there are no tags."""
+    spec, (recipe, tolerance) = random_spec(with_heads(SMALL, heads)), KINDS[kind]
+    needs_library(recipe)
+    for name, how in (("m.tflite", recipe), ("m.ebm", Recipe())):
+        write_model(spec, tmp_path / name, how)
+    tflite, native = (open_engine(tmp_path / name) for name in ("m.tflite", "m.ebm"))
+    check_outputs(tflite.run_texts(TEXTS)[0], native.run_texts(TEXTS)[0], tolerance)
 
 
 @pytest.mark.parametrize("kind", INT8)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,12 +16,14 @@ from edgebert.export import DTYPES, WRITERS, write_model
 from edgebert.export.recipe import VARIANTS, Recipe
 
 if TYPE_CHECKING:
+    from edgebert.engines import Outputs
     from edgebert.export.calibrate import Texts
     from edgebert.export.checkpoint import Checkpoint, Probe
     from edgebert.export.spec import ModelSpec
 
 HASH_BYTES = ffi.sizeof("eb_hash_params")  # all that is left of the embedding table
-TOLERANCES = {"f32": 1e-4, "f16": 1e-2}  # logits may differ this much from PyTorch's
+TOLERANCES = {"f32": 1e-4, "f16": 1e-2}  # logits and vectors may differ this much from PyTorch's
+LEAST_SAME_TAGS = 0.99  # where these are tolerances: tokens between two tags may get another
 INTEGER_DTYPES = ("i8", "i4")
 
 EXAMPLES = """examples:
@@ -91,7 +92,10 @@ def _formats_of(what: str) -> list[str]:
 
 @dataclass(frozen=True)
 class Artifact:
-    """One written file: its path, where its bytes went, and how well it agrees with PyTorch."""
+    """One written file: its path, where its bytes went, and how well it agrees with PyTorch.
+
+    ``difference`` is the largest of logits and vectors, ``same_tags`` the share of tokens.
+    """
 
     path: Path
     dtype: str
@@ -100,6 +104,7 @@ class Artifact:
     weights: int
     tokenizer: int
     difference: float | None
+    same_tags: float | None
     note: str = ""
 
 
@@ -130,6 +135,12 @@ def run(args: argparse.Namespace) -> int:
             raise EdgebertError(
                 f"{artifact.path} differs from PyTorch by {difference:.1e}, "
                 f"more than {limit:.0e}: do not use it, and please report this"
+            )
+        same_tags = artifact.same_tags
+        if limit is not None and same_tags is not None and same_tags < LEAST_SAME_TAGS:
+            raise EdgebertError(
+                f"{artifact.path} gives only {same_tags:.1%} of tokens the tag that PyTorch gives: "
+                "do not use it, and please report this"
             )
     return 0
 
@@ -202,12 +213,12 @@ def export(
     texts = exact = None
     if any(recipe.dtype in INTEGER_DTYPES for _, recipe in wanted):
         from edgebert.export.activations import observe
-        from edgebert.export.calibrate import Texts, float_logits
+        from edgebert.export.calibrate import Texts, float_outputs
         from edgebert.export.quantise import quantise
 
         texts = Texts.read(calibrate)
         spec = replace(spec, activations=observe(spec, texts.calibration))
-        exact = float_logits(spec, texts)
+        exact = float_outputs(spec, texts)
     for suffix, recipe in wanted:
         dtype, model = recipe.dtype, spec
         if dtype in INTEGER_DTYPES and not WRITERS[suffix].quantises:
@@ -217,15 +228,15 @@ def export(
         name = "-".join(filter(None, (stem, dtype.replace("f32", ""), recipe.variant)))
         path = output / f"{name}.{suffix}"
         write_model(model, path, recipe)
-        difference, note = _difference(path, probe, spec)
+        difference, same_tags, note = _compare(path, probe, spec)
         if texts is not None and exact is not None and dtype in INTEGER_DTYPES:
             note = _loss(path, exact, texts, (spec, model)) or note
         sizes = (path.stat().st_size, model.weight_bytes(dtype), len(model.tokenizer))
-        artifacts.append(Artifact(path, dtype, recipe.variant, *sizes, difference, note))
+        artifacts.append(Artifact(path, dtype, recipe.variant, *sizes, difference, same_tags, note))
     return artifacts
 
 
-def _loss(path: Path, exact: np.ndarray, texts: Texts, models: tuple[ModelSpec, ModelSpec]) -> str:
+def _loss(path: Path, exact: Outputs, texts: Texts, models: tuple[ModelSpec, ModelSpec]) -> str:
     """A line on what an artifact of integers lost; empty if its engine is not installed."""
     from edgebert.export.calibrate import measure_loss, worst_layer
 
@@ -235,9 +246,7 @@ def _loss(path: Path, exact: np.ndarray, texts: Texts, models: tuple[ModelSpec, 
         return ""
     if loss is None:
         return f"{path.name}: no text of {texts.name} fits it; what it lost is not known"
-    note = f"{path.name} on {loss.num_texts} of {texts.name}: {loss.same:.1%} have f32's label"
-    if loss.accuracy:
-        note += f"; accuracy {loss.accuracy[0]:.4f}, f32 {loss.accuracy[1]:.4f}"
+    note = f"{path.name} on {loss.num_texts} of {texts.name}: {loss}"
     if loss.notable:
         note += f". WARNING: {loss.points:.1f} points lost"
         if models[1].dtype in INTEGER_DTYPES:
@@ -257,31 +266,38 @@ def _make_probe(checkpoint: Checkpoint) -> Probe | None:
     return make_probe(checkpoint)
 
 
-def _difference(path: Path, probe: Probe | None, spec: ModelSpec) -> tuple[float | None, str]:
-    """Largest difference of the artifact's logits to those that PyTorch gave, and a remark.
+def _compare(
+    path: Path, probe: Probe | None, spec: ModelSpec
+) -> tuple[float | None, float | None, str]:
+    """How far the artifact is from what PyTorch said, as in Artifact, and a remark.
 
     Of texts that the artifact does not cut more than PyTorch did.
     """
+    from edgebert.engines import open_engine
     from edgebert.export.calibrate import fitting
-    from edgebert.model import TruncationWarning, load
 
+    unknown = (None, None)
     if probe is None:
-        return None, (
+        return *unknown, (
             "Not compared with PyTorch: the checkpoint holds no answers of it, and it is not "
             "installed: pip install 'edgebert[train]'"
         )
     try:
-        model = load(path)
+        engine = open_engine(path)
     except MissingPackageError as error:
-        return None, f"Not compared with PyTorch: {error}"
-    longest = model.config.max_position_embeddings
+        return *unknown, f"Not compared with PyTorch: {error}"
+    longest = engine.config.max_position_embeddings
     rows = fitting(spec, probe.texts, longest)
     if not rows:
-        return None, f"Not compared with PyTorch: no text of its answers fits {longest} tokens"
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", TruncationWarning)
-        logits = model.logits([probe.texts[i] for i in rows])
-    return float(np.abs(logits - probe.logits[rows]).max()), ""
+        return *unknown, f"Not compared with PyTorch: no text of its answers fits {longest} tokens"
+    found = engine.run_texts([probe.texts[i] for i in rows])[0]
+    numbers = [(found.logits, probe.logits), (found.pooled, probe.pooled)]
+    differences = [np.abs(x - y[rows]).max(initial=0) for x, y in numbers if y is not None]
+    same_tags = None
+    if found.tags is not None and probe.tags is not None:
+        pairs = zip(found.tags, probe.tags[rows], strict=True)
+        same_tags = float(np.concatenate([x == y[: len(x)] for x, y in pairs]).mean())
+    return float(np.max(differences)), same_tags, ""
 
 
 def _row(artifact: Artifact) -> list[str]:

@@ -15,22 +15,41 @@ from edgebert.sequence import Sequences
 BATCH_SIZE = 32  # sequences of like length, padded to the longest of them
 
 
+def output_names(config: ModelConfig) -> list[str]:
+    """The outputs of a model's graph."""
+    labels, tags = (["logits"] if config.labels else []), (["tag_logits"] if config.tags else [])
+    return [*labels, "pooled", *tags]
+
+
 def check_sizes(config: ModelConfig, shapes: Mapping[str, Sequence[object]]) -> None:
     """Raise ModelError if inputs or outputs of a graph are not those of its metadata."""
     sizes = {
         "inputs_embeds": config.hidden_size,
         "logits": config.num_labels,
         "pooled": config.hidden_size,
+        "tag_logits": config.num_tags,
     }
+    for name in output_names(config):
+        if name not in shapes:
+            raise ModelError(f"it does not give the {name} that its metadata tell of")
     for name, shape in shapes.items():
         if name in sizes and (not shape or shape[-1] != sizes[name]):
             raise ModelError(f"its {name} are not of the size {sizes[name]} that its metadata tell")
+
+
+def as_outputs(found: Mapping[str, np.ndarray]) -> Outputs:
+    """A graph's outputs, by name, of a batch; tags are as padded as they are."""
+    pooled, tags = found["pooled"], None
+    if "tag_logits" in found:
+        tags = list(found["tag_logits"].argmax(axis=-1).astype(np.uint16))
+    return Outputs(found.get("logits", pooled[:, :0]), pooled, tags)
 
 
 def in_batches(
     sequences: Sequences,
     config: ModelConfig,
     run: Callable[[Sequences], Outputs],
+    batch_size: int = BATCH_SIZE,
 ) -> Outputs:
     """Run sequences of like length together; outputs in the order given.
 
@@ -40,8 +59,8 @@ def in_batches(
     pooled = np.empty((len(sequences), config.hidden_size), np.float32)
     tags = [np.empty(len(ends), np.uint16) for ends in sequences.ends]
     by_length = sorted(range(len(sequences)), key=lambda i: len(sequences.ends[i]))
-    for start in range(0, len(by_length), BATCH_SIZE):
-        rows = by_length[start : start + BATCH_SIZE]
+    for start in range(0, len(by_length), batch_size):
+        rows = by_length[start : start + batch_size]
         outputs = run(sequences.select(rows))
         logits[rows], pooled[rows] = outputs.logits, outputs.pooled
         for i, found in zip(rows, outputs.tags or (), strict=False):

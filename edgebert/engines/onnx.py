@@ -11,7 +11,14 @@ from typing import Any
 import numpy as np
 
 from edgebert.engines import Outputs
-from edgebert.engines.batches import check_sizes, in_batches, padded_inputs, padded_tokens
+from edgebert.engines.batches import (
+    as_outputs,
+    check_sizes,
+    in_batches,
+    output_names,
+    padded_inputs,
+    padded_tokens,
+)
 from edgebert.errors import MissingPackageError, ModelError
 from edgebert.hash import HashEmbedding
 from edgebert.metadata import DTYPE, VARIANT, check_seal, decode_metadata, find_entry
@@ -47,10 +54,9 @@ class OnnxEngine:
         except Exception as error:  # onnxruntime raises many classes, some of them private
             raise ModelError(f"ONNX Runtime cannot load it: {_reason(error)}") from error
         self.config, tokenizer = decode_metadata(metadata)
-        if self.config.tags:
-            raise ModelError("it has tags, which this engine does not read: use the .ebm")
         values = [*self._session.get_inputs(), *self._session.get_outputs()]
         check_sizes(self.config, {value.name: value.shape for value in values})
+        self._names = output_names(self.config)
         self.dtype = metadata.get(DTYPE, "f32")
         self.tokenizer = Tokenizer.from_bytes(tokenizer)
         self._hash = HashEmbedding(self.config.hash)
@@ -67,27 +73,25 @@ class OnnxEngine:
 
     def _run(self, batch: Sequences) -> Outputs:
         if not self._variant:
-            return self._outputs(padded_inputs(batch, self._hash))
+            return as_outputs(self._outputs(padded_inputs(batch, self._hash)))
         feeds = padded_tokens(batch)
         if self._variant != "portable":
-            return self._outputs(feeds)
+            return as_outputs(self._outputs(feeds))
         each = feeds["token_bytes"][0].size * self.config.hidden_size
         rows = max(1, _MOST_RESIDUES // each)
         parts = [
             self._outputs({name: values[start : start + rows] for name, values in feeds.items()})
             for start in range(0, len(batch), rows)
         ]
-        return Outputs(
-            np.concatenate([part.logits for part in parts]),
-            np.concatenate([part.pooled for part in parts]),
-        )
+        found = {name: np.concatenate([part[name] for part in parts]) for name in self._names}
+        return as_outputs(found)
 
-    def _outputs(self, feeds: dict[str, np.ndarray]) -> Outputs:
+    def _outputs(self, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         try:
-            logits, pooled = self._session.run(["logits", "pooled"], feeds)
+            values = self._session.run(self._names, feeds)
         except Exception as error:  # as above
             raise ModelError(f"ONNX Runtime cannot run it: {_reason(error)}") from error
-        return Outputs(logits, pooled)
+        return dict(zip(self._names, values, strict=True))
 
 
 def _reason(error: Exception) -> str:

@@ -10,7 +10,13 @@ from pathlib import Path
 import numpy as np
 
 from edgebert.engines import Outputs
-from edgebert.engines.batches import check_sizes, padded_inputs, padded_tokens
+from edgebert.engines.batches import (
+    as_outputs,
+    check_sizes,
+    in_batches,
+    padded_inputs,
+    padded_tokens,
+)
 from edgebert.errors import MissingPackageError, ModelError
 from edgebert.hash import HashEmbedding
 from edgebert.metadata import DTYPE, VARIANT, check_seal, decode_metadata
@@ -29,8 +35,6 @@ class TfliteEngine:
         check_seal(file)
         metadata = read_metadata(file)
         config, tokenizer = decode_metadata(metadata)
-        if config.tags:
-            raise ModelError("it has tags, which this engine does not read: use the .ebm")
         self.dtype = metadata.get(DTYPE, b"f32").decode("ascii", "replace")
         self.tokenizer = Tokenizer.from_bytes(tokenizer)
         self._hash = HashEmbedding(config.hash)
@@ -51,20 +55,19 @@ class TfliteEngine:
 
     def run(self, sequences: Sequences) -> Outputs:
         """Run one sequence after the other, each padded to the next length that the file has."""
-        logits = np.empty((len(sequences), self.config.num_labels), np.float32)
-        pooled = np.empty((len(sequences), self.config.hidden_size), np.float32)
-        for i, ends in enumerate(sequences.ends):
-            tokens, key = next(length for length in self._lengths if length[0] >= len(ends))
-            sequence, signature = sequences.select([i]), self._graph.signatures[key]
-            if self._takes_tokens:
-                feeds = padded_tokens(sequence, tokens)
-            else:
-                feeds = padded_inputs(sequence, self._hash, tokens)
-            stored = {name: _stored(x, signature.inputs[name]) for name, x in feeds.items()}
-            outputs = self._graph.run(stored, key)
-            logits[i] = _real(outputs["logits"], signature.outputs["logits"])
-            pooled[i] = _real(outputs["pooled"], signature.outputs["pooled"])
-        return Outputs(logits, pooled)
+        return in_batches(sequences, self.config, self._run, batch_size=1)
+
+    def _run(self, sequence: Sequences) -> Outputs:
+        count = len(sequence.ends[0])
+        tokens, key = next(length for length in self._lengths if length[0] >= count)
+        signature = self._graph.signatures[key]
+        if self._takes_tokens:
+            feeds = padded_tokens(sequence, tokens)
+        else:
+            feeds = padded_inputs(sequence, self._hash, tokens)
+        stored = {name: _stored(x, signature.inputs[name]) for name, x in feeds.items()}
+        outputs = self._graph.run(stored, key)
+        return as_outputs({name: _real(x, signature.outputs[name]) for name, x in outputs.items()})
 
     def run_texts(self, texts: Sequence[Text]) -> tuple[Outputs, list[int]]:
         """Tokenize the texts and run them."""
