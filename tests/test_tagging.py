@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import random
+import warnings
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+import edgebert
 from edgebert.cli import main
 from edgebert.errors import DataError
+from edgebert.sequence import NO_WORD, from_texts
 from edgebert.tokenizer import Tokenizer
 
 torch = pytest.importorskip("torch", reason="training needs torch: pip install 'edgebert[train]'")
@@ -201,6 +207,80 @@ def test_distillation_says_that_it_leaves_tags_out(
     assert main(["distill", "--teacher", str(options.output), *files, *arguments]) == 0
     assert "tagged.tsv: the teacher knows nothing of its tags" in capsys.readouterr().out
     assert read_checkpoint(student).config.tags == ()
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with model.pt, model.ebm and the data: it knows cities and verbs."""
+    folder = tmp_path_factory.mktemp("trained")
+    options = job(folder, recipe=replace(RECIPE, epochs=9, patience=9))
+    train(options)
+    assert main(["export", str(options.output), "-o", str(folder), "--to", "ebm"]) == 0
+    return folder
+
+
+def test_pytorch_and_the_c_library_find_the_same(trained: Path) -> None:
+    data = read_tsv(trained / "tagged-dev.tsv")
+    torch, native = (edgebert.load(trained / name) for name in ("model.pt", "model.ebm"))
+    texts = [*data.texts, "", "new york", "stay in " * 9]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", edgebert.TruncationWarning)
+        answers = [model.infer(texts) for model in (torch, native)]
+        np.testing.assert_allclose(torch.encode(texts), native.encode(texts), atol=2e-5)
+    assert [result.entities for result in answers[0]] == [r.entities for r in answers[1]]
+    assert any(result.entities for result in answers[0])
+
+
+def test_evaluation_agrees_with_training_on_every_engine(
+    trained: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    models = [str(trained / name) for name in ("model.pt", "model.ebm")]
+    assert main(["eval", *models, "--data", str(trained / "tagged-dev.tsv"), "--json"]) == 0
+    torch_report, native = json.loads(capsys.readouterr().out)
+    assert torch_report["metrics"] == pytest.approx(native["metrics"])
+    scores = torch.load(models[0], weights_only=True)["training"]["dev"]
+    mean = scores.pop("accuracy+span_f1")  # which only chooses
+    assert native["metrics"] == pytest.approx(scores)
+    assert mean > 0.9
+
+
+def test_infer_prints_entities_with_their_place(
+    trained: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, text = str(trained / "model.ebm"), "fly in new york now"
+    assert main(["infer", "-m", model, text]) == 0
+    label, score, entities, shown = capsys.readouterr().out.rstrip("\n").split("\t")
+    assert (label, entities, shown) == ("fly", "city=new york [7:15]", text)
+    assert float(score) > 0.5
+    assert main(["infer", "-m", model, text, "--json"]) == 0
+    (result,) = json.loads(capsys.readouterr().out)["results"]
+    assert result["entities"] == [{"type": "city", "text": "new york", "begin": 7, "end": 15}]
+
+
+def test_a_model_of_tags_alone_prints_no_label(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = job(tmp_path, label=False, recipe=replace(RECIPE, epochs=1))
+    train(options)
+    assert main(["infer", "-m", str(options.output), "fly now", "--json"]) == 0
+    (result,) = json.loads(capsys.readouterr().out)["results"]
+    assert set(result) == {"text", "entities", "num_dropped"}
+    assert main(["infer", "-m", str(options.output), "fly now"]) == 0
+    assert capsys.readouterr().out.count("\t") == 1
+    plain = write(tmp_path / "plain.tsv", "text\tlabel", ["fly now\tfly"])
+    assert main(["eval", str(options.output), "--data", str(plain)]) == 1
+    assert "plain.tsv: has no column tags" in capsys.readouterr().err
+
+
+@given(st.lists(st.text(min_size=1, max_size=4).filter(lambda w: w.split() == [w]), max_size=5))
+def test_words_of_the_data_are_those_of_the_c_library(words: list[str]) -> None:
+    """As far as tsv.py takes them: then they are what str.split() finds."""
+    text = " ".join(words)
+    (rows,) = from_texts(Tokenizer.word(), [text], 64, words=True).words
+    utf8 = text.encode(errors="surrogatepass")
+    for index, begin, end in rows.tolist():
+        if index != NO_WORD:
+            assert utf8[begin:end].decode(errors="surrogatepass") == words[index]
 
 
 def test_words_of_public_data_are_divided_by_spaces_alone(shared_data: Path) -> None:

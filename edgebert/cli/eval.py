@@ -19,7 +19,8 @@ EXAMPLES = """examples:
   edgebert eval out/* --data dev.tsv --json
   edgebert eval model.pt out/* --data dev.tsv
 
-TSV: a header line, then text<TAB>label (pairs: text<TAB>text_b<TAB>label).
+TSV: a header line, then text<TAB>label (pairs: text<TAB>text_b<TAB>label; with a BIO tag of each
+word: text<TAB>label<TAB>tags). Sentence encoders take pairs whose labels tell how alike they are.
 """
 
 
@@ -29,7 +30,7 @@ def add_parser(subparsers: Any) -> None:
         "eval",
         help="measure accuracy and speed on a labelled file",
         description="Measure artifacts on a labelled file: accuracy, F1 and Matthews correlation "
-        "for labels; Pearson and Spearman for numbers.",
+        "for labels; span F1 for tags; Pearson and Spearman for numbers and for cosines.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -1,4 +1,4 @@
-"""``edgebert infer``: text in, labels out."""
+"""``edgebert infer``: text in, labels and entities out."""
 
 from __future__ import annotations
 
@@ -32,8 +32,10 @@ def add_parser(subparsers: Any) -> None:
     """Add this command to the command line."""
     parser = subparsers.add_parser(
         "infer",
-        help="classify texts",
-        description="Classify texts; prints label, score and text, tab-separated, a line each.",
+        help="classify texts, and find entities in them",
+        description="Classify texts, and find entities in them. Prints label, score, entities and "
+        "text, tab-separated, a line each; models without labels, or without tags, have no such "
+        "columns.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -69,14 +71,21 @@ def run(args: argparse.Namespace) -> int:
             {
                 "model": args.model,
                 "engine": model.engine,
-                "results": [_document(text, result) for text, result in results],
+                "results": [_document(text, result, model) for text, result in results],
             }
         )
         return 0
     for text, result in results:
         shown = text if isinstance(text, str) else "\t".join(text)
-        print(f"{result.label}\t{result.score:.3f}\t{shown}", flush=args.text == ["-"])
+        print(*_columns(result, model), shown, sep="\t", flush=args.text == ["-"])
     return 0
+
+
+def _columns(result: Result, model: Model) -> list[str]:
+    """Such as ``PlayMusic``, ``0.991``, ``artist=miles davis [5:16], service=spotify [20:27]``."""
+    label = [result.label, f"{result.score:.3f}"] if model.labels else []
+    entities = ", ".join(f"{entity} [{entity.begin}:{entity.end}]" for entity in result.entities)
+    return [*label, *([entities] if model.config.tags else [])]
 
 
 def _batches(args: argparse.Namespace) -> Iterator[list[Text]]:
@@ -123,12 +132,15 @@ def _results(
         )
 
 
-def _document(text: Text, result: Result) -> dict[str, Any]:
-    return {
-        "text": text,
-        "label": result.label,
-        "score": result.score,
-        "probabilities": result.probabilities,
-        "logits": result.logits.tolist(),
-        "num_dropped": result.num_dropped,
-    }
+def _document(text: Text, result: Result, model: Model) -> dict[str, Any]:
+    document: dict[str, Any] = {"text": text}
+    if model.labels:
+        document |= {
+            "label": result.label,
+            "score": result.score,
+            "probabilities": result.probabilities,
+            "logits": result.logits.tolist(),
+        }
+    if model.config.tags:
+        document["entities"] = [vars(entity) for entity in result.entities]
+    return {**document, "num_dropped": result.num_dropped}
