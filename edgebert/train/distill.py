@@ -114,7 +114,7 @@ def distill(
         _take_over(model, teacher, order, task.config.task, say)
     objective = _objective(job, task, lesson.weights, teacher, texts, inputs, soft)
     facts = {
-        "teacher": {"path": str(teacher.path), "dev": scores},
+        "teacher": {"name": teacher.path.resolve().name, "dev": scores},
         "texts": len(texts),
         **{f"weight_{name}": value for name, value in dataclasses.asdict(lesson.weights).items()},
         "augment": lesson.augment,

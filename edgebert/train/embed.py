@@ -118,7 +118,7 @@ def distill_embedding(
     files = [job.dev] if job.dev else []
     fingerprint = digest_of_run(job, config, files, digest, job.similarity)
     facts = {
-        "teacher": {"path": str(job.teacher), "variance_kept": round(share, 4)},
+        "teacher": {"name": job.teacher.resolve().name, "variance_kept": round(share, 4)},
         "similarity": job.similarity,
     }
     return fit(job, task, model, data.texts, objective, fingerprint, report, say, facts)
