@@ -142,7 +142,12 @@ def test_the_teacher_is_asked_once_and_goes_on_where_it_was(
     model = SentenceTeacher(teacher)
     asked: list[int] = []
     encode = model.encode
-    monkeypatch.setattr(model, "encode", lambda t, limit: asked.append(len(t)) or encode(t, limit))
+
+    def count(texts: list[str], limit: int) -> list[bert.Encoded]:
+        asked.append(len(texts))
+        return encode(texts, limit)
+
+    monkeypatch.setattr(model, "encode", count)
 
     def ask(texts: list[str]) -> Any:
         asked.clear()

@@ -178,6 +178,7 @@ def _check_agreement(task: Task, soft: Tensor, teacher: Teacher) -> None:
     if task.config.task == "regression":
         return
     labels = task.targets.values
+    assert labels is not None
     predicted = soft[: len(labels)].argmax(1)
     agreement = float((predicted == labels).float().mean())
     if agreement < LEAST_AGREEMENT / len(task.config.labels):
