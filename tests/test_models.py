@@ -29,12 +29,6 @@ else:
 SOURCES: dict[str, dict[str, Any]] = tomllib.loads(
     (REPO / "models" / "cards.toml").read_text("utf-8")
 )
-# Texts whose answers leave no doubt; of a model without labels, of which none is needed.
-ANSWERS = {
-    "sentiment": [("a gripping film", "positive"), ("dull and far too long", "negative")],
-    "home": [("turn the lights off", "iot_hue_lightoff"), ("play some jazz", "play_music")],
-}
-
 each_model = pytest.mark.parametrize("name", SOURCES)
 
 
@@ -54,19 +48,20 @@ def test_there_is_a_file_and_a_card_for_each_table_of_cards_toml() -> None:
 
 
 @each_model
-def test_a_name_loads_a_model_that_answers(name: str) -> None:
+def test_a_name_loads_a_model_that_answers_as_its_card_says(name: str) -> None:
     model = edgebert.load(name)
-    for text, label in ANSWERS.get(name, ()):
-        assert model.infer(text).label == label
-    assert np.isfinite(model.encode("a text")).all()
+    if model.labels or model.config.tags:
+        text, answer = card(name)["example"]
+        assert str(model.infer(text)) == answer
+    else:
+        assert np.linalg.norm(model.encode("a text")) == pytest.approx(1)
 
 
 def test_without_a_name_infer_uses_the_default_model() -> None:
     texts = ["a gripping film with a wonderful cast", "dull and far too long"]
-    assert (
-        edgebert.infer(texts) == edgebert.load().infer(texts) == edgebert.load(DEFAULT).infer(texts)
-    )
-    assert edgebert.infer(texts[0]).label == "positive"
+    results = edgebert.infer(texts)
+    assert [result.label for result in results] == ["positive", "negative"]
+    assert results == edgebert.load().infer(texts) == edgebert.load(DEFAULT).infer(texts)
 
 
 @pytest.mark.filterwarnings("ignore::edgebert.model.TruncationWarning")  # of a long probe
@@ -76,10 +71,11 @@ def test_a_model_is_the_int8_export_of_its_checkpoint(name: str) -> None:
     model = edgebert.load(name)
     assert model.config == checkpoint.config
     assert model.tokenizer.blob == checkpoint.tokenizer
-    assert checkpoint.probe is not None
-    np.testing.assert_allclose(
-        model.logits(checkpoint.probe.texts), checkpoint.probe.logits, atol=0.5
-    )
+    probe = checkpoint.probe
+    assert probe is not None
+    np.testing.assert_allclose(model.logits(probe.texts), probe.logits, atol=0.5)
+    if checkpoint.config.task == "embedding":
+        assert ((model.encode(probe.texts) * probe.pooled).sum(axis=1) > 0.99).all(), "cosines"
 
 
 @each_model
@@ -88,15 +84,16 @@ def test_a_card_tells_what_its_sources_do(name: str) -> None:
     with TorchFile(REPO / "models" / source["checkpoint"]) as file:
         assert document["training"] == file.content["training"]
     assert document["checkpoint"] == f"models/{source['checkpoint']}"
+    measured = {"checkpoint", "dev", "example", "training"} & set(document)
     own = {key: source[key] for key in source if key not in ("checkpoint", "texts")}
-    assert document == own | {key: document[key] for key in ("checkpoint", "dev", "training")}
+    assert document == own | {key: document[key] for key in measured}
     assert set(document["metrics"]) <= set(document["dev"])
 
 
 @each_model
 def test_a_card_tells_the_figures_that_its_file_reaches(name: str, shared_data: Path) -> None:
     dev = shared_data / SOURCES[name]["texts"] / "dev.tsv"
-    assert evaluate(model_path(name), dev)["metrics"] == card(name)["dev"]
+    assert evaluate(model_path(name), dev)["metrics"] == pytest.approx(card(name)["dev"])
 
 
 def test_the_readme_shows_the_cards(make_models: ModuleType) -> None:

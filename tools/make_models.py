@@ -25,6 +25,7 @@ from edgebert.evaluate import evaluate
 from edgebert.export.recipe import Recipe
 from edgebert.export.torch_zip import TorchFile
 from edgebert.files import write_atomically
+from edgebert.model import load
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -55,6 +56,8 @@ def make(name: str, row: dict[str, Any], data: Path) -> None:
         (artifact,) = export(checkpoint, Path(folder), wanted, texts / "train.tsv")
         shutil.copyfile(artifact.path, DATA / f"{name}.ebm")
     print(artifact.note or name)
+    if "example" in row:
+        row["example"] = [row["example"], str(load(DATA / f"{name}.ebm").infer(row["example"]))]
     with TorchFile(checkpoint) as file:
         training = file.content["training"]
     card = {
