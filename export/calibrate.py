@@ -18,7 +18,7 @@ from edgebert.export.float_reference import forward
 from edgebert.export.spec import ModelSpec
 from edgebert.hash import HashEmbedding
 from edgebert.int8_reference import answer
-from edgebert.sequence import Text, from_texts
+from edgebert.sequence import NO_WORD, Text, from_texts
 from edgebert.tokenizer import Tokenizer
 from edgebert.tsv import read_tsv
 
@@ -65,7 +65,7 @@ class Loss:
         same: share of them whose label (or number, to 5 % of its range) is that of float32; None
             if the model has no labels.
         accuracy: of the artifact and of float32 on the texts' labels; None without labels.
-        same_tags: share of the tokens whose tag is that of float32; None without tags.
+        same_tags: share of the words whose tag is that of float32; None without tags.
         cosine: mean of each vector's with that of float32; None unless the model is for vectors.
     """
 
@@ -80,7 +80,7 @@ class Loss:
         if self.same is not None:
             parts.append(f"{self.same:.1%} have f32's label")
         if self.same_tags is not None:
-            parts.append(f"{self.same_tags:.1%} of tokens have f32's tag")
+            parts.append(f"{self.same_tags:.1%} of words have f32's tag")
         if self.cosine is not None:
             parts.append(f"the vectors' mean cosine with f32's is {self.cosine:.4f}")
         if self.accuracy:
@@ -142,14 +142,22 @@ def measure_loss(exact: Outputs, path: Path, texts: Texts, spec: ModelSpec) -> L
     rows = fitting(spec, texts.texts[:NUM_COMPARE], config.max_position_embeddings)
     if not rows:
         return None
-    found = engine.run_texts([texts.texts[i] for i in rows])[0]
+    sequences = from_texts(
+        engine.tokenizer,
+        [texts.texts[i] for i in rows],
+        config.max_position_embeddings,
+        config.type_vocab_size,
+        words=True,
+    )
+    found = engine.run(sequences)
     same = accuracy = same_tags = cosine = None
     if config.labels:
         labels = [texts.labels[i] for i in rows] if texts.labels else None
         same, accuracy = _compare_logits(exact.logits[rows], found.logits, labels, config)
     if exact.tags is not None and found.tags is not None:
+        counts = np.concatenate([_begins_word(words) for words in sequences.words])
         expected = np.concatenate([exact.tags[i] for i in rows])
-        same_tags = float((np.concatenate(found.tags) == expected).mean())
+        same_tags = _mean((np.concatenate(found.tags) == expected)[counts])
     if config.task == "embedding":
         cosine = _mean_cosine(found.pooled, exact.pooled[rows])
     return Loss(len(rows), same, accuracy, same_tags, cosine)
@@ -168,6 +176,16 @@ def _compare_logits(
     truth = np.array([known.get(label, -1) for label in labels])
     accuracies = (float((x.argmax(1) == truth).mean()) for x in (logits, exact))
     return same, (next(accuracies), next(accuracies))
+
+
+def _begins_word(words: np.ndarray) -> np.ndarray:
+    """Of which tokens the tags count."""
+    index = words[:, 0]
+    return (index != NO_WORD) & (index != np.roll(index, 1))
+
+
+def _mean(same: np.ndarray) -> float:
+    return float(same.mean()) if len(same) else 1.0
 
 
 def _mean_cosine(a: np.ndarray, b: np.ndarray) -> float:
