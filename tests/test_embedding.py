@@ -220,6 +220,12 @@ def test_files_that_do_not_fit_are_refused(tmp_path: Path, teacher: Path) -> Non
         distill_embedding(job(tmp_path, teacher, config=wide))
     with pytest.raises(ModelError, match=r"none does not exist"):
         distill_embedding(job(tmp_path, tmp_path / "none"))
+    with pytest.raises(DataError, match=r"single.tsv holds something else"):
+        distill_embedding(job(tmp_path, teacher, vectors=single))
+    assert single.exists()
+    with pytest.raises(ModelError, match=r"none.pt does not exist"):
+        distill_embedding(job(tmp_path, teacher, init=tmp_path / "none.pt"))
+    assert not list(tmp_path.glob("*.teacher"))  # nobody was asked before
 
 
 def test_command_line(tmp_path: Path, teacher: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -153,7 +153,7 @@ def run_job(args: argparse.Namespace, start: Callable[[Job, Report, Say], dict[s
             dev=args.dev,
             task=args.task,
             metric=args.metric,
-            tag_weight=getattr(args, "tag_weight", 0.0),  # distillation has no such option
+            tag_weight=args.tag_weight,
         )
         return start(job, report, say)
 

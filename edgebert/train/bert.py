@@ -120,6 +120,10 @@ class BertWithHeads(BertPreTrainedModel):
         return Output(pooled[:, :0], pooled, tag_logits)
 
 
+Bert = BertForSequenceClassification | BertWithHeads
+"""What :func:`build` gives."""
+
+
 def mean_vector(hidden: Tensor, attention_mask: Tensor) -> Tensor:
     """Mean of the real tokens' states, scaled to length 1: float32 [batch, hidden_size].
 
@@ -131,9 +135,7 @@ def mean_vector(hidden: Tensor, attention_mask: Tensor) -> Tensor:
     return functional.normalize((hidden * mask).sum(1) / mask.sum(1), dim=-1)
 
 
-def build(
-    config: ModelConfig, dropout: float = 0.0
-) -> BertForSequenceClassification | BertWithHeads:
+def build(config: ModelConfig, dropout: float = 0.0) -> Bert:
     """A model with fresh weights and, until ``set_input_embeddings``, an empty vocabulary."""
     bert_config = BertConfig(
         vocab_size=1,
@@ -148,7 +150,7 @@ def build(
     return BertWithHeads(bert_config, config)
 
 
-def run(model: BertForSequenceClassification | BertWithHeads, batch: dict[str, Tensor]) -> Output:
+def run(model: Bert, batch: dict[str, Tensor]) -> Output:
     """What either kind of model gives, in evaluation mode."""
     if isinstance(model, BertWithHeads):
         return model(**batch)
@@ -207,7 +209,7 @@ def predict(model: Any, inputs: Sequence[Encoded], pad: int, batch_size: int = 6
 
 
 def answers(
-    model: Any, config: ModelConfig, tokenizer: Tokenizer, texts: Iterable[Text]
+    model: Bert, config: ModelConfig, tokenizer: Tokenizer, texts: Iterable[Text]
 ) -> Predictions:
     """PyTorch's answer to any texts; gives the model their tokens' table.
 
@@ -220,7 +222,7 @@ def answers(
 
 
 def logits(
-    model: Any, config: ModelConfig, tokenizer: Tokenizer, texts: Iterable[Text]
+    model: Bert, config: ModelConfig, tokenizer: Tokenizer, texts: Iterable[Text]
 ) -> np.ndarray:
     """Those of :func:`answers`, float32 [n, num_labels]."""
     return answers(model, config, tokenizer, texts).logits.numpy()

@@ -14,7 +14,6 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
-from transformers import BertForSequenceClassification
 
 from edgebert.config import ModelConfig
 from edgebert.errors import EdgebertError
@@ -30,7 +29,7 @@ from edgebert.export.roles import encoder_shapes, state_shapes
 from edgebert.files import replacing
 from edgebert.sequence import Text
 from edgebert.tokenizer import Tokenizer
-from edgebert.train.bert import BertWithHeads, Predictions, answers, build
+from edgebert.train.bert import Bert, Predictions, answers, build
 
 PROBE_TEXTS = (
     "",
@@ -128,7 +127,7 @@ def remembered(memory: Path, fingerprint: str) -> dict[str, Any] | None:
 
 def load_torch(
     path: str | os.PathLike[str],
-) -> tuple[BertForSequenceClassification | BertWithHeads, ModelConfig, Tokenizer]:
+) -> tuple[Bert, ModelConfig, Tokenizer]:
     """Read a checkpoint into PyTorch, in evaluation mode.
 
     Its vocabulary is empty: :func:`edgebert.train.bert.answers` fills it for the texts at hand.
@@ -152,7 +151,7 @@ def make_probe(checkpoint: Checkpoint) -> Probe:
     )
 
 
-def _to_torch(checkpoint: Checkpoint) -> BertForSequenceClassification | BertWithHeads:
+def _to_torch(checkpoint: Checkpoint) -> Bert:
     model = build(checkpoint.config)
     state = {name: torch.from_numpy(values) for name, values in checkpoint.state.items()}
     model.load_state_dict(state, strict=False)  # read_checkpoint has seen to names and shapes

@@ -76,7 +76,7 @@ def distill_embedding(
     Raises:
         DataError: a file is missing, damaged or not text.
         ModelError: the teacher, or what to start from, is missing, damaged or too small.
-        EdgebertError: the output cannot be written. All of these before the student is trained.
+        EdgebertError: the output cannot be written. All of these before the teacher is asked.
     """
     start = time.perf_counter()
     memory = job.output.with_name(job.output.name + ".resume")
@@ -94,6 +94,10 @@ def distill_embedding(
             f"{job.teacher}: its vectors have {teacher.config.hidden_size} numbers, fewer than the "
             f"{config.hidden_size} of the student: take a smaller --preset"
         )
+    torch.manual_seed(job.recipe.seed)
+    model = build(config, job.recipe.dropout)
+    if job.init:
+        start_from(model, job.init, say)
     teacher.to("cuda" if torch.cuda.is_available() else "cpu")
     digest = digest_of(teacher, texts)
     vectors = vectors_of(teacher, texts, digest, kept, say)
@@ -109,10 +113,6 @@ def distill_embedding(
     judge = Judge(targets[held_out], vectors[held_out], pairs)
     if pairs:
         dev.texts.extend(text for pair in pairs.texts for text in pair)
-    torch.manual_seed(job.recipe.seed)
-    model = build(config, job.recipe.dropout)
-    if job.init:
-        start_from(model, job.init, say)
     task = Task(config, data, dev, judge.metric, Targets(None), judge, memory, start)
     objective = Cosines(torch.from_numpy(targets[~held_out]), job.similarity)
     files = [job.dev] if job.dev else []

@@ -18,11 +18,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from tqdm.auto import tqdm
-from transformers import BertForSequenceClassification, get_linear_schedule_with_warmup
+from transformers import get_linear_schedule_with_warmup
 
 from edgebert.errors import EdgebertError
 from edgebert.export.roles import WORD_EMBEDDINGS
-from edgebert.train.bert import Encoded, collate, predict
+from edgebert.train.bert import Bert, Encoded, collate, predict
 from edgebert.train.checkpoint import remembered, save_atomically
 from edgebert.train.fake_quant import rounded
 from edgebert.train.tags import NO_TARGET
@@ -91,9 +91,7 @@ class Objective(nn.Module, ABC):
     """The loss. Its parameters, if any, are learned with the model's and then dropped."""
 
     @abstractmethod
-    def forward(
-        self, model: BertForSequenceClassification, batch: dict[str, Tensor], rows: list[int]
-    ) -> Tensor:
+    def forward(self, model: Bert, batch: dict[str, Tensor], rows: list[int]) -> Tensor:
         """The loss of some rows of the inputs, a scalar.
 
         Args:
@@ -119,9 +117,7 @@ class Labelled(Objective):
         self._targets, self._label_smoothing = targets, label_smoothing
         self._tag_weight = tag_weight
 
-    def forward(
-        self, model: BertForSequenceClassification, batch: dict[str, Tensor], rows: list[int]
-    ) -> Tensor:
+    def forward(self, model: Bert, batch: dict[str, Tensor], rows: list[int]) -> Tensor:
         """See Objective."""
         output = model(**batch)
         loss = output.logits.new_zeros(())
@@ -152,7 +148,7 @@ def _of_tags(logits: Tensor, tags: list[Tensor]) -> Tensor:
 
 
 def finetune(
-    model: BertForSequenceClassification,
+    model: Bert,
     inputs: list[Encoded],
     objective: Objective,
     dev: list[Encoded],
@@ -265,15 +261,13 @@ def finetune(
 
 
 @torch.no_grad()
-def _move_towards(
-    model: BertForSequenceClassification, average: BertForSequenceClassification, weight: float
-) -> None:
+def _move_towards(model: Bert, average: Bert, weight: float) -> None:
     for new, mean in zip(model.parameters(), average.parameters(), strict=True):
         if new.requires_grad:
             mean.lerp_(new, weight)
 
 
-def _weights(model: BertForSequenceClassification) -> dict[str, Tensor]:
+def _weights(model: Bert) -> dict[str, Tensor]:
     """The state dict without the table, which follows from the vocabulary."""
     state: dict[str, Tensor] = model.state_dict()
     return {name: values for name, values in state.items() if not name.endswith(WORD_EMBEDDINGS)}

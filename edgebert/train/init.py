@@ -7,14 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from transformers import BertForSequenceClassification
 
 from edgebert.errors import ModelError
 from edgebert.export.checkpoint import read_checkpoint
 from edgebert.export.roles import WORD_EMBEDDINGS
+from edgebert.train.bert import Bert
 
 
-def load_encoder(model: BertForSequenceClassification, path: Path) -> tuple[list[str], list[str]]:
+def load_encoder(model: Bert, path: Path) -> tuple[list[str], list[str]]:
     """Take every weight of ``path`` that fits the model by name and shape.
 
     The word embeddings are never taken: the hash stands in their place.
@@ -39,9 +39,7 @@ def load_encoder(model: BertForSequenceClassification, path: Path) -> tuple[list
     return taken, fresh
 
 
-def take_weights(
-    model: BertForSequenceClassification, source: Mapping[str, np.ndarray]
-) -> tuple[list[str], list[str]]:
+def take_weights(model: Bert, source: Mapping[str, np.ndarray]) -> tuple[list[str], list[str]]:
     """:func:`load_encoder` from weights by name, which may have none that fits."""
     target = model.state_dict()
     target.pop(WORD_EMBEDDINGS)

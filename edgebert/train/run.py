@@ -13,7 +13,6 @@ from typing import Any
 
 import torch
 import transformers
-from transformers import BertForSequenceClassification
 
 from edgebert.config import ModelConfig
 from edgebert.errors import DataError
@@ -22,7 +21,7 @@ from edgebert.metrics import metrics_of
 from edgebert.presets import num_parameters
 from edgebert.sequence import Text
 from edgebert.tokenizer import Tokenizer
-from edgebert.train.bert import Vocabulary, build, predict
+from edgebert.train.bert import Bert, Vocabulary, build, predict
 from edgebert.train.checkpoint import save
 from edgebert.train.finetune import Epoch, Labelled, Objective, Recipe, finetune
 from edgebert.train.init import load_encoder
@@ -172,9 +171,7 @@ def _tags(job: Job, data: Dataset, dev: Dataset, task: str) -> tuple[str, ...]:
     return tag_names(data)
 
 
-def start_from(
-    model: BertForSequenceClassification, path: Path, say: Callable[[str], None]
-) -> None:
+def start_from(model: Bert, path: Path, say: Callable[[str], None]) -> None:
     """Take over another model's encoder, and say which weights were not taken."""
     taken, fresh = load_encoder(model, path)
     say(f"{path}: {len(taken)} weights taken, fresh: {', '.join(fresh) or 'none'}")
@@ -183,7 +180,7 @@ def start_from(
 def fit(
     job: Run,
     task: Task,
-    model: BertForSequenceClassification,
+    model: Bert,
     texts: Sequence[Text],
     objective: Objective,
     fingerprint: str,

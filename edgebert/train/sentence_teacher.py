@@ -14,13 +14,14 @@ from torch.nn import functional
 from tqdm.auto import tqdm
 from transformers import AutoModel, AutoTokenizer
 
-from edgebert.errors import EdgebertError, ModelError
+from edgebert.errors import DataError, EdgebertError, ModelError
 from edgebert.train.bert import Output, mean_vector, predict
 from edgebert.train.run import file_digest
 from edgebert.train.teacher import HuggingFaceTeacher, read_pretrained
 
 ASKED = 4096  # texts whose vectors are saved together
 MAX_TOKENS = 128  # of a text that the teacher reads, whatever the student can: they share the file
+MAGIC = b"edgebert vectors "  # what the file begins with
 
 
 class SentenceTeacher(HuggingFaceTeacher):
@@ -90,16 +91,20 @@ def vectors_of(
         say: called with a line if much is left to do.
 
     Raises:
-        EdgebertError: the file cannot be written.
+        DataError: the file is there and holds something else.
+        EdgebertError: it cannot be written.
         ModelError: a vector is not finite.
     """
     width = teacher.config.hidden_size
-    header = f"edgebert vectors {digest}\n".encode()
+    header = MAGIC + f"{digest}\n".encode()
     row_size, known = 2 * width, 0
     try:
         if path.exists():
             with path.open("rb") as file:
-                if file.read(len(header)) == header:
+                found = file.read(len(header))
+                if not found.startswith(MAGIC[: len(found)]):
+                    raise DataError(f"{path} holds something else: name another file for vectors")
+                if found == header:
                     rows = (path.stat().st_size - len(header)) // row_size
                     known = rows if rows == len(texts) else rows // ASKED * ASKED
         if known < len(texts):
