@@ -134,6 +134,31 @@ def test_every_combination_runs_or_says_why_not(
 
 
 @pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ("logits", "differs from PyTorch by 5.0e-01"),
+        ("pooled", "by 5.0e-01"),
+        ("tags", "of tokens"),
+    ],
+)
+def test_a_file_that_does_not_say_what_pytorch_said_is_told(
+    wrong: str,
+    message: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    spec = random_spec(MODELS["labels and tags"])
+    write_model(spec, tmp_path / "native.ebm")
+    right = probe_of(open_engine(tmp_path / "native.ebm"))
+    told = getattr(right, wrong) + (1 if wrong == "tags" else np.float32(0.5))
+    saved = checkpoint(spec, replace(right, **{wrong: told}))
+    monkeypatch.setattr("edgebert.export.checkpoint.read_checkpoint", lambda path: saved)
+    assert main(["export", "x.pt", "-o", str(tmp_path), "--to", "onnx"]) == 1
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
     ("tokens", "compared"), [("2", False), ("4", True), ("20", True)], ids=["none", "some", "all"]
 )
 def test_files_of_short_texts_are_compared_by_what_fits(

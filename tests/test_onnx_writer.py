@@ -104,6 +104,26 @@ def test_all_heads_give_what_the_float_reference_gives(heads: str) -> None:
         check_close(found, references(spec, feeds), 1e-5)
 
 
+@pytest.mark.parametrize("heads", HEADS)
+def test_all_heads_give_what_pytorch_gives(heads: str) -> None:
+    torch = pytest.importorskip("torch", reason="compares with PyTorch")
+    from edgebert.train.bert import run
+    from tests.torch_models import bert
+
+    spec = unit_gain_spec(with_heads(SHAPES["uno"], heads))
+    feeds = inputs(spec.config, 5, 17, padded=True)
+    tensors = {key: torch.from_numpy(values) for key, values in feeds.items()}
+    with torch.no_grad():
+        expected = run(bert(spec), tensors)
+    found = session(onnx_bytes(spec)).run(None, feeds)
+    real = feeds["attention_mask"] == 1
+    for name, values in zip(OUTPUTS[heads], found, strict=True):
+        x, y = values, getattr(expected, name).numpy()
+        if name == "tag_logits":
+            x, y = x[real], y[real]
+        np.testing.assert_allclose(x, y, atol=1e-5, rtol=0, err_msg=name)
+
+
 def test_a_mean_of_nothing_is_nothing() -> None:
     spec = random_spec(with_heads(SMALL, "embedding"))
     spec = replace(
