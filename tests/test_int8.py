@@ -34,7 +34,7 @@ from edgebert.export.spec import ModelSpec
 from edgebert.native import NativeModel
 from edgebert.tsv import read_tsv
 from tests.conftest import REPO
-from tests.heads import HEADS, with_heads
+from tests.heads import HEADS, TAGS, with_heads
 from tests.models import SMALL, SMALL_I8, random_spec
 
 CHECKPOINT = REPO / "models" / "uno-sst2.pt"
@@ -71,6 +71,21 @@ def reference(spec: ModelSpec, text: edgebert.sequence.Text) -> np.ndarray:
     return int8_reference.answer(spec, text).logits.astype(np.float32) / np.float32(65536)
 
 
+def check_by_reference(
+    spec: ModelSpec, model: edgebert.Model, text: edgebert.sequence.Text
+) -> None:
+    """Logits, pooled vector and the tag of each token are the reference's."""
+    answer = int8_reference.answer(spec, text)
+    outputs, _ = model._engine.run_texts([text])
+    unit = np.float32(2048 if spec.config.labels else 65536)
+    np.testing.assert_array_equal(outputs.logits[0] * np.float32(65536), answer.logits)
+    np.testing.assert_array_equal(outputs.pooled[0] * unit, answer.pooled)
+    if spec.config.tags:
+        assert outputs.tags is not None
+        np.testing.assert_array_equal(outputs.tags[0], answer.tag_logits.argmax(axis=1))
+    assert (outputs.tags is not None) == bool(spec.config.tags)
+
+
 @pytest.mark.parametrize(
     "config",
     [
@@ -81,6 +96,11 @@ def reference(spec: ModelSpec, text: edgebert.sequence.Text) -> np.ndarray:
         replace(SMALL_I8, layer_norm_eps=1e-3, task="regression", labels=("x",)),
         replace(SMALL_I8, labels=tuple(map(str, range(37)))),
         replace(SMALL_I8, hidden_size=128, intermediate_size=256, hash=HashParams(dimension=128)),
+        *(with_heads(SMALL_I8, name) for name in HEADS),
+        replace(with_heads(SMALL_I8, "tagging"), num_hidden_layers=1),
+        # More tags than are taken at a time.
+        replace(SMALL_I8, tags=("O", *(f"B-{i}" for i in range(299)))),
+        replace(SMALL_I8, task="regression", labels=("x",), tags=TAGS),
     ],
 )
 @pytest.mark.parametrize("dtype", ["i8", "i4"])
@@ -90,8 +110,34 @@ def test_the_c_library_gives_the_bytes_of_the_reference(
     spec = quantise(random_spec(config), TEXTS, dtype)
     model = load(spec, tmp_path)
     for text in TEXTS:
-        (logits,) = model.logits([text])
-        np.testing.assert_array_equal(logits, reference(spec, text))
+        check_by_reference(spec, model, text)
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_every_instruction_set_tags_and_embeds_alike(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = quantise(random_spec(with_heads(SMALL_I8, name)), TEXTS)
+    load(spec, tmp_path)
+    for isa in ("scalar", NativeModel(tmp_path / "model.ebm").isa):
+        monkeypatch.setenv("EDGEBERT_ISA", isa)
+        for text in TEXTS:
+            check_by_reference(spec, edgebert.load(tmp_path / "model.ebm"), text)
+
+
+def test_the_mean_of_nothing_is_nothing_and_of_much_has_length_1() -> None:
+    np.testing.assert_array_equal(int8_reference.mean(np.zeros((3, 4), np.int64)), np.zeros(4))
+    longest = np.broadcast_to(np.int64(127), (65536, 4096))
+    np.testing.assert_array_equal(int8_reference.mean(longest), np.full(4096, 1024))  # 2^10
+
+
+def test_int8_vectors_have_length_1_and_are_close_to_float32(tmp_path: Path) -> None:
+    spec = random_spec(with_heads(SMALL_I8, "embedding"))
+    exact = load(spec, tmp_path).encode(TEXTS)
+    found = load(quantise(spec, TEXTS), tmp_path).encode(TEXTS)
+    for vectors in (exact, found):
+        np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=2e-5)
+    assert (exact * found).sum(axis=1).min() > 0.99
 
 
 @pytest.fixture(scope="module")

@@ -13,9 +13,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import edgebert
-from edgebert.engines import Outputs
+from edgebert.engines import Outputs, open_engine
 from edgebert.export.ebm import write_ebm
-from edgebert.sequence import from_texts, windows
+from edgebert.export.float_reference import forward
+from edgebert.hash import HashEmbedding
+from edgebert.sequence import Text, from_texts, windows
+from tests.heads import HEADS, with_heads
 from tests.models import SMALL, random_spec
 
 
@@ -189,3 +192,51 @@ def test_an_engine_that_gives_no_numbers_is_an_error(
     monkeypatch.setattr(model._engine, "run_texts", lambda texts: (Outputs(logits, logits), [0]))
     with pytest.raises(edgebert.ModelError, match=r"engine native gives .*upgrade"):
         model.infer("a text")
+
+
+@pytest.mark.parametrize("name", ["labels", *HEADS])
+def test_the_c_library_gives_what_the_float_reference_gives(name: str, tmp_path: Path) -> None:
+    config = SMALL if name == "labels" else with_heads(SMALL, name)
+    spec = random_spec(config)
+    write_ebm(spec, tmp_path / "m.ebm")
+    engine = open_engine(tmp_path / "m.ebm")
+    texts: list[Text] = ["", "a gripping film", ("a pair", "of texts"), "long " * 30]
+    outputs, _ = engine.run_texts(texts)
+    sequences = from_texts(engine.tokenizer, texts, config.max_position_embeddings)
+    embedding = HashEmbedding(config.hash)
+    for i in range(len(texts)):
+        hashes = embedding.embed(sequences.bytes[i], sequences.ends[i])
+        answer = forward(spec, hashes, sequences.types[i])
+        np.testing.assert_allclose(outputs.logits[i], answer.logits, atol=1e-5)
+        np.testing.assert_allclose(outputs.pooled[i], answer.pooled, atol=1e-5)
+        assert (outputs.tags is None) == (not config.tags)
+        if outputs.tags is not None:
+            np.testing.assert_array_equal(outputs.tags[i], answer.tag_logits.argmax(axis=1))
+
+
+def test_a_model_of_embeddings_gives_vectors_and_no_labels(tmp_path: Path) -> None:
+    write_ebm(random_spec(with_heads(SMALL, "embedding")), tmp_path / "m.ebm")
+    model = edgebert.load(tmp_path / "m.ebm")
+    vectors = model.encode(["one text", "another", ""])
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-6)
+    np.testing.assert_array_equal(model.encode("another"), vectors[1])
+    assert model.logits(["one", "two"]).shape == (2, 0)
+    for stride in (None, 1):
+        with pytest.raises(edgebert.DataError, match="encode"):
+            model.infer("one text", stride=stride)
+
+
+def test_a_model_of_tags_alone_has_no_label(tmp_path: Path) -> None:
+    write_ebm(random_spec(with_heads(SMALL, "tagging")), tmp_path / "m.ebm")
+    result = edgebert.load(tmp_path / "m.ebm").infer("some words")
+    assert (result.label, result.score, result.probabilities) == ("", 0.0, {})
+    assert str(result) == " ".join(f"{e.type}={e.text}" for e in result.entities)
+
+
+def test_tagged_texts_that_were_cut_are_warned_of_where_they_are_given(tmp_path: Path) -> None:
+    write_ebm(random_spec(with_heads(SMALL, "labels and tags")), tmp_path / "m.ebm")
+    model = edgebert.load(tmp_path / "m.ebm")
+    with pytest.warns(edgebert.TruncationWarning, match="1 of 2") as warned:
+        short, long = model.infer(["short", "long " * 30])
+    assert warned[0].filename == __file__
+    assert (short.num_dropped, long.num_dropped) == (0, 30 + 2 - SMALL.max_position_embeddings)

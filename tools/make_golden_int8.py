@@ -1,7 +1,8 @@
-"""Writes tests/data/small_{i8,i4}.ebm and tests/golden/{i8,i4}.txt: integer models, and answers.
+"""Writes integer models and their answers: tests/data/small_i8.ebm and tests/golden/i8.txt, ...
 
-Each line holds a text in hexadecimal and its logits in units of 2^-16, as the NumPy reference has
-them; every C kernel on every processor must give the same.
+The models of tagging have no labels. Each line holds a text in hexadecimal, then what the NumPy
+reference gives: logits in units of 2^-16; without labels, the pooled vector in the same, and the
+tag of each token. Every C kernel on every processor must give the same.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ sys.path.insert(0, str(ROOT))
 from edgebert import int8_reference  # noqa: E402
 from edgebert.export.ebm import write_ebm  # noqa: E402
 from edgebert.export.quantise import quantise  # noqa: E402
+from tests.heads import with_heads  # noqa: E402
 from tests.models import SMALL_I8, random_spec  # noqa: E402
 
 TEXTS = [
@@ -29,11 +31,15 @@ TEXTS = [
 ]
 
 if __name__ == "__main__":
-    for dtype in ("i8", "i4"):
-        spec = quantise(random_spec(SMALL_I8), TEXTS, dtype)
-        write_ebm(spec, ROOT / "tests" / "data" / f"small_{dtype}.ebm")
+    configs = {"i8": SMALL_I8, "tagging_i8": with_heads(SMALL_I8, "tagging")}
+    configs |= {name.replace("i8", "i4"): config for name, config in configs.items()}
+    for name, config in configs.items():
+        spec = quantise(random_spec(config), TEXTS, name[-2:])
+        write_ebm(spec, ROOT / "tests" / "data" / f"small_{name}.ebm")
         lines = ["# Made by tools/make_golden_int8.py, which explains the lines.\n"]
         for text in TEXTS:
-            logits = int8_reference.answer(spec, text).logits
-            lines.append(f"{text.encode().hex() or '-'} {' '.join(map(str, logits.tolist()))}\n")
-        (ROOT / "tests" / "golden" / f"{dtype}.txt").write_text("".join(lines))
+            answer = int8_reference.answer(spec, text)
+            numbers = [*(answer.logits if config.labels else answer.pooled)]
+            numbers += [*answer.tag_logits.argmax(axis=1)] if config.tags else []
+            lines.append(f"{text.encode().hex() or '-'} {' '.join(map(str, numbers))}\n")
+        (ROOT / "tests" / "golden" / f"{name}.txt").write_text("".join(lines))

@@ -1,5 +1,5 @@
 /* Fuzzes the loader: the input is an .ebm file. Whatever its bytes are, it is refused, or can be
- * run and asked for its labels within its own memory. */
+ * run and asked for its labels and tags within its own memory. */
 #include "allocate.h"
 #include "format.h"
 #include "fuzz.h"
@@ -20,8 +20,8 @@ size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsi
     if (seed % 2 && size >= sizeof header) {
         memcpy(&header, data, sizeof header);
         const eb_span parts[] = {
-            {0, sizeof header}, header.tokenizer, header.labels, header.tensors};
-        const eb_span part = parts[seed / 2 % 4];
+            {0, sizeof header}, header.tokenizer, header.labels, header.tags, header.tensors};
+        const eb_span part = parts[seed / 2 % 5];
         if (part.size > 0 && part.offset <= size && part.size <= size - part.offset) {
             LLVMFuzzerMutate(data + part.offset, part.size, part.size);
             return size;
@@ -42,7 +42,45 @@ static void repair_checksum(uint8_t *file, size_t size) {
     memcpy(file, &header, sizeof header);
 }
 
-static void classify(const eb_model *model, const eb_text *what, uint32_t num_tokens) {
+/* What eb_tag found follows from the tags of the tokens, which are the tokens that it ran. */
+static void check_entities(const eb_model *model, const eb_text *what, uint32_t num_tokens,
+                           void *arena, size_t arena_size, const eb_entity *found, uint32_t count) {
+    const eb_config *config = eb_model_config(model);
+    uint8_t bytes[MAX_TOKENS * EB_MAX_WORD * 4], types[MAX_TOKENS];
+    uint32_t ends[MAX_TOKENS], num_entities;
+    uint16_t tags[MAX_TOKENS];
+    eb_word words[MAX_TOKENS];
+    eb_entity entities[MAX_TOKENS];
+    eb_tokens tokens = {bytes, sizeof bytes, ends, MAX_TOKENS, words, 0, 0, 0};
+    REQUIRE(eb_sequence(eb_model_tokenizer(model), what, num_tokens, &tokens, types, NULL) ==
+            EB_OK);
+    for (uint32_t i = 0; i < tokens.count; i++)
+        types[i] = types[i] < config->type_vocab_size ? types[i] : 0;
+    float *logits = allocate(config->num_labels * sizeof(float));
+    REQUIRE(eb_tag_tokens(model, bytes, ends, types, tokens.count, arena, arena_size, logits, NULL,
+                          tags) == EB_OK);
+    free(logits);
+    if (!config->num_tags) {
+        REQUIRE(count == 0);
+        return;
+    }
+    eb_name *names = allocate(config->num_tags * sizeof *names);
+    for (uint32_t i = 0; i < config->num_tags; i++)
+        names[i].text = eb_model_tag(model, i, &names[i].size);
+    REQUIRE(eb_find_entities(names, config->num_tags, tags, words, tokens.count, entities,
+                             MAX_TOKENS, &num_entities) == EB_OK);
+    REQUIRE(num_entities == count);
+    REQUIRE(memcmp(entities, found, count * sizeof *found) == 0);
+    free(names);
+    for (uint32_t i = 0; i < count; i++) {
+        REQUIRE(found[i].begin < found[i].end && found[i].end <= what->a_size);
+        REQUIRE(i == 0 || found[i].begin > found[i - 1].end);
+        REQUIRE(found[i].type_size > 0);
+        free(copy_of(found[i].type, found[i].type_size));
+    }
+}
+
+static void run(const eb_model *model, const eb_text *what, uint32_t num_tokens) {
     const eb_config *config = eb_model_config(model);
     size_t arena_size;
     eb_report report;
@@ -52,25 +90,30 @@ static void classify(const eb_model *model, const eb_text *what, uint32_t num_to
     void *arena = allocate(arena_size);
     float *logits = allocate(config->num_labels * sizeof(float));
     float *pooled = allocate(config->hidden_size * sizeof(float));
-    const eb_status status = eb_classify(model, what, arena, arena_size, logits, pooled, &report);
-    if (status == EB_OK)
+    eb_entity entities[MAX_TOKENS];
+    const eb_status status =
+        eb_tag(model, what, arena, arena_size, logits, pooled, entities, MAX_TOKENS, &report);
+    if (status == EB_OK) {
         REQUIRE(report.num_tokens >= 2 && report.num_tokens <= num_tokens);
-    else
+        check_entities(model, what, report.num_tokens, arena, arena_size, entities,
+                       report.num_entities);
+    } else {
         REQUIRE(status == EB_ERROR_MEMORY && what->b && num_tokens < 3);
+    }
     free(pooled);
     free(logits);
     free(arena);
 }
 
-static void read_labels(const eb_model *model) {
-    const uint32_t count = eb_model_config(model)->num_labels;
+static void read_names(const eb_model *model, uint32_t count,
+                       const char *(*name)(const eb_model *, uint32_t, size_t *)) {
     size_t size;
     for (uint32_t i = 0; i < count; i++) {
-        const char *label = eb_model_label(model, i, &size);
-        REQUIRE(label);
-        free(copy_of(label, size));
+        const char *text_of_name = name(model, i, &size);
+        REQUIRE(text_of_name);
+        free(copy_of(text_of_name, size));
     }
-    REQUIRE(!eb_model_label(model, count, &size));
+    REQUIRE(!name(model, count, &size));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
@@ -85,9 +128,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         if (status == EB_OK) {
             const uint32_t positions = eb_model_config(model)->max_position_embeddings;
             const uint32_t num_tokens = positions < MAX_TOKENS ? positions : MAX_TOKENS;
-            classify(model, &text, num_tokens);
-            classify(model, &pair, num_tokens);
-            read_labels(model);
+            run(model, &text, num_tokens);
+            run(model, &pair, num_tokens);
+            read_names(model, eb_model_config(model)->num_labels, eb_model_label);
+            read_names(model, eb_model_config(model)->num_tags, eb_model_tag);
         }
         free(handle);
     }

@@ -49,6 +49,7 @@ static eb_tokens new_tokens(uint32_t ends_capacity, uint32_t bytes_capacity, uin
     tokens.bytes_capacity = bytes_capacity;
     tokens.ends = allocate(ends_capacity * sizeof(uint32_t));
     tokens.ends_capacity = ends_capacity;
+    tokens.words = allocate(ends_capacity * sizeof(eb_word));
     *types = allocate(ends_capacity);
     return tokens;
 }
@@ -56,6 +57,7 @@ static eb_tokens new_tokens(uint32_t ends_capacity, uint32_t bytes_capacity, uin
 static void free_tokens(eb_tokens *tokens, uint8_t *types) {
     free(tokens->bytes);
     free(tokens->ends);
+    free(tokens->words);
     free(types);
 }
 
@@ -106,6 +108,26 @@ static void check_tokens(const eb_tokenizer *tokenizer, const eb_tokens *tokens)
         REQUIRE(tokens->bytes_total > begin);
 }
 
+/* Words stand in the order of the text, one behind the other. */
+static void check_words(const eb_tokens *tokens, size_t text_size) {
+    eb_word last = {EB_NO_WORD, 0, 0};
+    for (uint32_t i = 0; i < tokens->count; i++) {
+        const eb_word word = tokens->words[i];
+        if (word.index == EB_NO_WORD) {
+            REQUIRE(word.begin == 0 && word.end == 0);
+            continue;
+        }
+        REQUIRE(word.begin < word.end && word.end <= text_size);
+        if (word.index == last.index)
+            REQUIRE(memcmp(&word, &last, sizeof word) == 0);
+        else if (last.index == EB_NO_WORD)
+            REQUIRE(word.begin >= word.index * 2); /* each is a byte and a space */
+        else
+            REQUIRE(word.index > last.index && word.begin > last.end);
+        last = word;
+    }
+}
+
 /* `cut` holds the first tokens of `all`, as many as it has room for. */
 static void check_cut(const eb_tokens *cut, const eb_tokens *all) {
     REQUIRE(cut->total == all->total && cut->bytes_total == all->bytes_total);
@@ -113,6 +135,7 @@ static void check_cut(const eb_tokens *cut, const eb_tokens *all) {
     if (cut->count) {
         REQUIRE(memcmp(cut->ends, all->ends, cut->count * sizeof cut->ends[0]) == 0);
         REQUIRE(memcmp(cut->bytes, all->bytes, cut->ends[cut->count - 1]) == 0);
+        REQUIRE(memcmp(cut->words, all->words, cut->count * sizeof cut->words[0]) == 0);
     }
     if (cut->count < cut->total)
         REQUIRE(cut->count == cut->ends_capacity || all->ends[cut->count] > cut->bytes_capacity);
@@ -130,6 +153,9 @@ static uint32_t fuzz_tokenize(const eb_tokenizer *tokenizer, const options *o, c
     eb_tokens all = new_tokens(total, cut.bytes_total, &all_types);
     REQUIRE(eb_tokenize(tokenizer, text, size, &all) == EB_OK);
     check_tokens(tokenizer, &all);
+    check_words(&all, size);
+    for (uint32_t i = 0; i < total; i++)
+        REQUIRE(all.words[i].index != EB_NO_WORD);
     check_cut(&cut, &all);
     free_tokens(&all, all_types);
     free_tokens(&cut, types);
@@ -156,6 +182,9 @@ static void fuzz_sequence(const eb_tokenizer *tokenizer, const options *o, const
         eb_tokens all = new_tokens(cut.total, cut.bytes_total, &all_types);
         REQUIRE(eb_sequence(tokenizer, text, max_tokens, &all, all_types, NULL) == EB_OK);
         check_tokens(tokenizer, &all);
+        check_words(&all, text->a_size);
+        for (uint32_t i = 1; i < all.count; i++) /* [SEP] in the text itself has a word */
+            REQUIRE(all_types[i] == 0 || all.words[i].index == EB_NO_WORD);
         check_cut(&cut, &all);
         REQUIRE(cut.count == 0 || memcmp(types, all_types, cut.count) == 0);
         REQUIRE(memcmp(all.bytes, "[CLS]", 5) == 0 && all_types[0] == 0);

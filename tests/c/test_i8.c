@@ -1,4 +1,5 @@
-/* Integer kernels: every set gives the same bytes as plain C, and a whole model the golden logits.
+/* Integer kernels: every set gives the same bytes as plain C, and whole models the golden
+ * answers.
  * Arguments, in pairs: a model such as tests/data/small_i8.ebm, its answers in tests/golden/i8.txt.
  */
 #include "allocate.h"
@@ -10,6 +11,7 @@
 #include "model.h"
 
 #define LINE 4096
+#define MAX_NUMBERS 64
 
 /* What scalar.c has on microcontrollers. */
 static const eb_kernels small_kernels = {
@@ -240,6 +242,18 @@ static size_t from_hex(const char *hex, char *text) {
     return size;
 }
 
+/* How many tokens a text has. */
+static uint32_t tokens_of(const eb_model *model, const eb_text *what, uint8_t *bytes,
+                          uint32_t *ends) {
+    uint8_t types[MAX_NUMBERS];
+    eb_tokens tokens = {bytes, LINE, ends, MAX_NUMBERS, NULL, 0, 0, 0};
+    CHECK(eb_sequence(eb_model_tokenizer(model), what,
+                      eb_model_config(model)->max_position_embeddings, &tokens, types,
+                      NULL) == EB_OK,
+          "tokens");
+    return tokens.count;
+}
+
 static void test_golden(const char *model_name, const char *golden_name) {
     static uint8_t data[1 << 20];
     char line[LINE], text[LINE];
@@ -259,7 +273,15 @@ static void test_golden(const char *model_name, const char *golden_name) {
         return;
     eb_arena_size(model, eb_model_config(model)->max_position_embeddings, &arena_size);
     void *arena = allocate(arena_size);
-    float *logits = allocate(eb_model_config(model)->num_labels * sizeof *logits);
+    const eb_config *config = eb_model_config(model);
+    float *logits = allocate(config->num_labels * sizeof *logits);
+    float *pooled = allocate(config->hidden_size * sizeof *pooled);
+    uint8_t bytes[LINE];
+    uint32_t ends[MAX_NUMBERS];
+    uint16_t tags[MAX_NUMBERS], expected_tags[MAX_NUMBERS];
+    CHECK(config->hidden_size <= MAX_NUMBERS && config->num_labels <= MAX_NUMBERS &&
+              config->max_position_embeddings <= MAX_NUMBERS,
+          "a small model");
     CHECK(eb_model_use_isa(model, "z80") == EB_ERROR_UNSUPPORTED, "no such set");
     CHECK(eb_model_use_isa(model, "") == EB_ERROR_UNSUPPORTED, "no name");
     CHECK(eb_model_use_isa(model, NULL) == EB_ERROR_ARGUMENT, "NULL");
@@ -269,21 +291,32 @@ static void test_golden(const char *model_name, const char *golden_name) {
         char *number = strchr(line, ' ');
         *number++ = '\0';
         const eb_text what = {text, from_hex(line, text), NULL, 0};
-        long expected[8] = {0};
-        for (uint32_t j = 0; j < eb_model_config(model)->num_labels; j++)
+        const uint32_t count = config->num_labels ? config->num_labels : config->hidden_size;
+        long expected[MAX_NUMBERS] = {0};
+        for (uint32_t j = 0; j < count; j++)
             expected[j] = strtol(number, &number, 10);
+        const uint32_t num_tokens = tokens_of(model, &what, bytes, ends);
+        for (uint32_t j = 0; j < num_tokens && config->num_tags; j++)
+            expected_tags[j] = (uint16_t)strtol(number, &number, 10);
+        CHECK(*number == '\n', "%s has other numbers", golden_name);
         for (size_t i = 0; i < eb_kernels_count(); i++) {
             if (!eb_kernels_get(i))
                 continue;
+            const float *values = config->num_labels ? logits : pooled;
             CHECK(eb_model_use_isa(model, eb_kernels_get(i)->name) == EB_OK, "use");
-            CHECK(eb_classify(model, &what, arena, arena_size, logits, NULL, NULL) == EB_OK, "%s",
-                  line);
-            for (uint32_t j = 0; j < eb_model_config(model)->num_labels; j++)
-                CHECK((long)(logits[j] * 65536.0f) == expected[j], "%s: logit %u is %ld, not %ld",
-                      model->kernels->name, (unsigned)j, (long)(logits[j] * 65536.0f), expected[j]);
+            CHECK(eb_tag_tokens(model, bytes, ends, NULL, num_tokens, arena, arena_size, logits,
+                                pooled, tags) == EB_OK,
+                  "%s", line);
+            for (uint32_t j = 0; j < count; j++)
+                CHECK((long)(values[j] * 65536.0f) == expected[j], "%s: number %u is %ld, not %ld",
+                      model->kernels->name, (unsigned)j, (long)(values[j] * 65536.0f), expected[j]);
+            for (uint32_t j = 0; j < num_tokens && config->num_tags; j++)
+                CHECK(tags[j] == expected_tags[j], "%s: tag of token %u", model->kernels->name,
+                      (unsigned)j);
         }
     }
     fclose(golden);
+    free(pooled);
     free(logits);
     free(arena);
     free(handle);

@@ -1,12 +1,12 @@
 /* A model file through the C API alone: answers, sizes, wrong use, and thousands of damaged files.
- * Argument: a valid .ebm file. */
+ * Arguments: valid .ebm files. */
 #include "allocate.h"
 #include "check.h"
 #include "edgebert.h"
 #include "format.h"
 
-#ifndef NUM_HOSTILE /* fewer where a processor is emulated */
-#define NUM_HOSTILE 20000
+#ifndef NUM_HOSTILE       /* fewer where a processor is emulated */
+#define NUM_HOSTILE 10000 /* of each file */
 #endif
 
 #define LITERAL(string) string, sizeof string - 1
@@ -16,8 +16,8 @@ static const eb_text text = {LITERAL("An unexpectedly gripping film, [SEP] \xc3\
 static const eb_text pair = {LITERAL("one two three"), LITERAL("four \xff\xed\xa0\x80 five")};
 
 /* Opens a file and runs a text through it; the status of what failed first. */
-static eb_status classify(const uint8_t *file, size_t size, const eb_text *what, uint32_t tokens,
-                          float *first_logit, eb_report *report) {
+static eb_status run(const uint8_t *file, size_t size, const eb_text *what, uint32_t tokens,
+                     float *first_pooled, eb_report *report) {
     size_t handle_size, arena_size;
     eb_model *model = NULL;
     eb_status status = eb_model_size(file, size, &handle_size);
@@ -28,12 +28,16 @@ static eb_status classify(const uint8_t *file, size_t size, const eb_text *what,
     if (status == EB_OK)
         status = eb_arena_size(model, tokens, &arena_size);
     if (status == EB_OK) {
+        eb_report unused;
         const eb_config *config = eb_model_config(model);
         float *logits = allocate(config->num_labels * sizeof(float));
         float *pooled = allocate(config->hidden_size * sizeof(float));
         void *arena = allocate(arena_size);
-        status = eb_classify(model, what, arena, arena_size, logits, pooled, report);
-        *first_logit = logits[0];
+        eb_entity *entities = allocate(tokens * sizeof *entities);
+        status = eb_tag(model, what, arena, arena_size, config->num_labels ? logits : NULL, pooled,
+                        entities, tokens, report ? report : &unused);
+        *first_pooled = pooled[0];
+        free(entities);
         free(arena);
         free(pooled);
         free(logits);
@@ -43,17 +47,17 @@ static eb_status classify(const uint8_t *file, size_t size, const eb_text *what,
 }
 
 static void test_answers(const uint8_t *file, size_t size) {
-    float logit = 0, again = 1, shorter = 0;
+    float first = 0, again = 1, shorter = 0;
     eb_report report;
-    CHECK(classify(file, size, &text, 16, &logit, &report) == EB_OK, "text");
+    CHECK(run(file, size, &text, 16, &first, &report) == EB_OK, "text");
     CHECK(report.num_tokens > 5 && report.num_dropped == 0, "%u tokens", report.num_tokens);
-    CHECK(classify(file, size, &text, 16, &again, NULL) == EB_OK && again == logit, "again");
-    CHECK(classify(file, size, &text, 4, &shorter, &report) == EB_OK, "a small arena");
+    CHECK(run(file, size, &text, 16, &again, &report) == EB_OK && again == first, "again");
+    CHECK(run(file, size, &text, 4, &shorter, &report) == EB_OK, "a small arena");
     CHECK(report.num_tokens == 4 && report.num_dropped > 0, "%u tokens", report.num_tokens);
-    CHECK(classify(file, size, &pair, 16, &logit, &report) == EB_OK, "pair");
+    CHECK(run(file, size, &pair, 16, &first, &report) == EB_OK, "pair");
     CHECK(report.num_tokens == 8, "%u tokens of a pair", report.num_tokens);
-    CHECK(classify(file, size, &pair, 2, &logit, NULL) == EB_ERROR_MEMORY, "no room for a pair");
-    CHECK(classify(file, size, &text, 100000, &logit, NULL) == EB_ERROR_TOO_LONG, "positions");
+    CHECK(run(file, size, &pair, 2, &first, NULL) == EB_ERROR_MEMORY, "no room for a pair");
+    CHECK(run(file, size, &text, 100000, &first, NULL) == EB_ERROR_TOO_LONG, "positions");
 }
 
 static void test_wrong_use(const uint8_t *file, size_t size) {
@@ -104,9 +108,11 @@ static uint32_t random_below(uint32_t limit) { /* xorshift32 */
 /* Damage behind a right checksum, as a hostile file has it: refused, or harmless to run. */
 static void test_hostile_files(const uint8_t *file, size_t size) {
     const eb_file_header *header = (const void *)file;
+    const eb_span names = header->labels.size ? header->labels : header->tags;
     const eb_span parts[] = {{16, sizeof *header - 16},
                              header->tensors,
-                             header->labels,
+                             names,
+                             header->tags.size ? header->tags : names,
                              header->tokenizer,
                              {16, (uint32_t)size - 16}};
     unsigned refused = 0;
@@ -114,7 +120,7 @@ static void test_hostile_files(const uint8_t *file, size_t size) {
         uint8_t *copy = allocate(size);
         memcpy(copy, file, size);
         for (uint32_t changes = 1 + random_below(3); changes; changes--) {
-            const eb_span part = parts[random_below(5)];
+            const eb_span part = parts[random_below(sizeof parts / sizeof parts[0])];
             const uint32_t at = part.offset + random_below(part.size - 3);
             const uint32_t values[] = {
                 0, 1, 0x7fffffff, 0xffffffff, random_below(64), (uint32_t)size};
@@ -125,8 +131,8 @@ static void test_hostile_files(const uint8_t *file, size_t size) {
         }
         const uint32_t checksum = eb_file_checksum(copy, size);
         memcpy(copy + offsetof(eb_file_header, checksum), &checksum, 4);
-        float logit;
-        refused += classify(copy, size, &text, 12, &logit, NULL) != EB_OK;
+        float first;
+        refused += run(copy, size, &text, 12, &first, NULL) != EB_OK;
         free(copy);
     }
     CHECK(refused > NUM_HOSTILE / 4, "only %u hostile files were refused", refused);
@@ -139,23 +145,148 @@ static void test_labels_longer_than_the_file(const uint8_t *file, size_t size) {
     eb_file_header *header = (void *)copy;
     eb_span *labels = (void *)(copy + header->labels.offset);
     const uint32_t count = header->config.num_labels;
-    float logit;
+    float first;
+    if (count == 0) {
+        free(copy);
+        return;
+    }
     for (uint32_t i = 0; i < count; i++)
         labels[i] = (eb_span){sizeof *header, header->file_size / count};
     header->checksum = eb_file_checksum(copy, size);
-    CHECK(classify(copy, size, &text, 12, &logit, NULL) == EB_OK, "%u shared labels", count);
+    CHECK(run(copy, size, &text, 12, &first, NULL) == EB_OK, "%u shared labels", count);
     labels[0].size += count;
     header->checksum = eb_file_checksum(copy, size);
-    CHECK(classify(copy, size, &text, 12, &logit, NULL) == EB_ERROR_CORRUPT, "a byte too many");
+    CHECK(run(copy, size, &text, 12, &first, NULL) == EB_ERROR_CORRUPT, "a byte too many");
     free(copy);
 }
 
+/* What entities are made of is known to be a tag once the file is open. */
+static void test_tags_of_no_scheme(const uint8_t *file, size_t size) {
+    static const char *const bad[] = {"", "B", "B-", "o", "OO", "X-a", "BIa"};
+    static const char *const good[] = {"O", "B-a", "I-\xff"};
+    uint8_t *copy = copy_of(file, size);
+    eb_file_header *header = (void *)copy;
+    eb_span *tags = (void *)(copy + header->tags.offset);
+    const eb_span first_tag = tags[0];
+    float first;
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0] + sizeof good / sizeof good[0]; i++) {
+        const int is_good = i >= sizeof bad / sizeof bad[0];
+        const char *name = is_good ? good[i - sizeof bad / sizeof bad[0]] : bad[i];
+        tags[0] = first_tag; /* of 3 bytes or, being aligned, with room for them */
+        tags[0].size = (uint32_t)strlen(name);
+        memcpy(copy + first_tag.offset, name, tags[0].size);
+        header->checksum = eb_file_checksum(copy, size);
+        CHECK(run(copy, size, &text, 12, &first, NULL) == (is_good ? EB_OK : EB_ERROR_CORRUPT),
+              "tag '%s'", name);
+    }
+    free(copy);
+}
+
+/* Tags are asked for by eb_tag alone, and change nothing of what eb_classify gives. */
+static void test_tags(const uint8_t *file, size_t size) {
+    size_t handle_size, arena_size;
+    eb_model *model = NULL;
+    CHECK(eb_model_size(file, size, &handle_size) == EB_OK, "size");
+    void *handle = allocate(handle_size);
+    CHECK(eb_model_open(file, size, handle, handle_size, &model) == EB_OK, "open");
+    const eb_config *config = eb_model_config(model);
+    CHECK(eb_arena_size(model, 16, &arena_size) == EB_OK, "arena");
+    void *arena = allocate(arena_size);
+    float logits[64], tagged_logits[64], pooled[256], tagged_pooled[256];
+    eb_entity entities[16], first;
+    eb_report report, again;
+    const size_t logits_size = config->num_labels * sizeof(float);
+    const size_t pooled_size = config->hidden_size * sizeof(float);
+    CHECK(logits_size <= sizeof logits && pooled_size <= sizeof pooled, "a small model");
+    CHECK(eb_classify(model, &text, arena, arena_size, logits, pooled, &report) == EB_OK, "all");
+    CHECK(report.num_entities == 0, "eb_classify finds none");
+    CHECK(eb_tag(model, &text, arena, arena_size, tagged_logits, tagged_pooled, entities, 16,
+                 &report) == EB_OK,
+          "tag");
+    CHECK(memcmp(logits, tagged_logits, logits_size) == 0, "logits");
+    CHECK(memcmp(pooled, tagged_pooled, pooled_size) == 0, "pooled");
+    CHECK((report.num_entities > 0) == (config->num_tags > 0), "%u found", report.num_entities);
+    CHECK(eb_tag(model, &text, arena, arena_size, logits, NULL, &first, 1, &again) == EB_OK, "one");
+    CHECK(again.num_entities == report.num_entities, "all are counted");
+    CHECK(report.num_entities == 0 || memcmp(&first, entities, sizeof first) == 0, "the first");
+    CHECK(eb_tag(model, &text, arena, arena_size, logits, NULL, NULL, 0, &again) == EB_OK, "none");
+    CHECK(eb_tag(model, &text, arena, arena_size, logits, NULL, NULL, 2, &again) ==
+              EB_ERROR_ARGUMENT,
+          "no memory for entities");
+    CHECK(eb_tag(model, &text, arena, arena_size, logits, NULL, &first, 1, NULL) ==
+              EB_ERROR_ARGUMENT,
+          "no report");
+    const uint32_t ends[] = {5, 8};
+    uint16_t tags[2] = {9999, 9999};
+    CHECK(eb_tag_tokens(model, (const uint8_t *)"[CLS]abc", ends, NULL, 2, arena, arena_size,
+                        logits, NULL, tags) == EB_OK,
+          "tokens");
+    CHECK((tags[0] < config->num_tags && tags[1] < config->num_tags) ||
+              (!config->num_tags && tags[0] == 9999 && tags[1] == 9999),
+          "%u %u", tags[0], tags[1]);
+    CHECK(eb_tag_tokens(model, (const uint8_t *)"[CLS]abc", ends, NULL, 2, arena, arena_size,
+                        logits, NULL, NULL) == (config->num_tags ? EB_ERROR_ARGUMENT : EB_OK),
+          "no memory for tags");
+    CHECK(eb_classify(model, &text, arena, arena_size, NULL, pooled, NULL) ==
+              (config->num_labels ? EB_ERROR_ARGUMENT : EB_OK),
+          "no memory for logits");
+    free(arena);
+    free(handle);
+}
+
+/* Entities of one word for each letter: O, B and I of type x, J and K of type y, and a gap (.). */
+static void test_entities(void) {
+    static const struct {
+        const char *tags;
+        const char *entities; /* type, first and last word of each */
+    } cases[] = {
+        {"", ""},          {"OOO", ""},           {"BIO", "x01"},    {"BBI", "x00x12"},
+        {"IIO", "x01"},    {"OIB", "x11x22"},     {"BKK", "x00y12"}, {"JKIK", "y01x22y33"},
+        {"BOI", "x00x22"}, {"BII", "x02"},        {"B.I", "x00x22"}, {"B.O", "x00"},
+        {".BI", "x12"},    {"IJBI", "x00y11x23"},
+    };
+    static const eb_name names[] = {
+        {LITERAL("O")}, {LITERAL("B-x")}, {LITERAL("I-x")}, {LITERAL("B-y")}, {LITERAL("I-y")}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        uint16_t tags[16] = {4}; /* of [CLS] */
+        eb_word words[16] = {{EB_NO_WORD, 0, 0}};
+        eb_entity entities[16];
+        uint32_t count = 1, found = 0;
+        for (uint32_t w = 0; cases[i].tags[w]; w++) {
+            const char *letter = strchr("OBIJK", cases[i].tags[w]);
+            for (int token = 0; letter && token < 2; token++) { /* the second one does not count */
+                tags[count] = token ? 3 : (uint16_t)(letter - "OBIJK");
+                words[count++] = (eb_word){w, 2 * w, 2 * w + 1};
+            }
+        }
+        CHECK(eb_find_entities(names, 5, tags, words, count, entities, 16, &found) == EB_OK, "%s",
+              cases[i].tags);
+        CHECK(found == strlen(cases[i].entities) / 3, "%s: %u", cases[i].tags, found);
+        for (uint32_t e = 0; e < found; e++) {
+            const char *expected = cases[i].entities + 3 * e;
+            CHECK(entities[e].type_size == 1 && *entities[e].type == expected[0] &&
+                      entities[e].begin == 2 * (uint32_t)(expected[1] - '0') &&
+                      entities[e].end == 2 * (uint32_t)(expected[2] - '0') + 1,
+                  "%s: entity %u", cases[i].tags, e);
+        }
+    }
+    const uint16_t tags[] = {0, 5};
+    const eb_word words[] = {{0, 0, 1}, {1, 2, 3}};
+    const eb_name bad = {LITERAL("X-y")};
+    uint32_t found = 0;
+    CHECK(eb_find_entities(names, 5, tags, words, 2, NULL, 0, &found) == EB_ERROR_ARGUMENT, "5");
+    CHECK(eb_find_entities(&bad, 1, tags, words, 1, NULL, 0, &found) == EB_ERROR_ARGUMENT, "X-y");
+    CHECK(eb_find_entities(names, 5, tags, NULL, 1, NULL, 0, &found) == EB_ERROR_ARGUMENT, "words");
+    CHECK(eb_find_entities(names, 5, tags, words, 1, NULL, 0, NULL) == EB_ERROR_ARGUMENT, "found");
+    CHECK(eb_find_entities(names, 5, tags, words, 1, NULL, 1, &found) == EB_ERROR_ARGUMENT, "room");
+}
+
 static void test_damaged_files(const uint8_t *file, size_t size) {
-    float logit;
+    float first;
     for (size_t cut = 0; cut < size; cut += 1 + size / 500) {
         uint8_t *copy = allocate(cut);
         memcpy(copy, file, cut);
-        CHECK(classify(copy, cut, &text, 12, &logit, NULL) != EB_OK, "cut to %zu", cut);
+        CHECK(run(copy, cut, &text, 12, &first, NULL) != EB_OK, "cut to %zu", cut);
         free(copy);
     }
     uint8_t *copy = allocate(size);
@@ -163,7 +294,7 @@ static void test_damaged_files(const uint8_t *file, size_t size) {
     for (int i = 0; i < 500; i++) {
         const uint32_t at = random_below((uint32_t)size);
         copy[at] ^= 64;
-        const eb_status status = classify(copy, size, &text, 12, &logit, NULL);
+        const eb_status status = run(copy, size, &text, 12, &first, NULL);
         CHECK(at < sizeof(eb_file_header) ? status != EB_OK : status == EB_ERROR_CHECKSUM,
               "flip at %u: %s", at, eb_status_text(status));
         copy[at] ^= 64;
@@ -171,23 +302,31 @@ static void test_damaged_files(const uint8_t *file, size_t size) {
     free(copy);
 }
 
-int main(int argc, char **argv) {
-    FILE *stream = argc == 2 ? fopen(argv[1], "rb") : NULL;
-    if (!stream) {
-        fprintf(stderr, "usage: test_model FILE.ebm\n");
-        return 2;
-    }
+static void test_file(const char *name) {
+    FILE *stream = fopen(name, "rb");
     uint8_t *buffer = allocate(1 << 20);
-    const size_t size = fread(buffer, 1, 1 << 20, stream);
-    fclose(stream);
-    uint8_t *file = allocate(size);
-    memcpy(file, buffer, size);
+    const size_t size = stream ? fread(buffer, 1, 1 << 20, stream) : 0;
+    uint8_t *file = copy_of(buffer, size);
     free(buffer);
+    CHECK(stream && size, "%s", name);
+    if (!stream)
+        return;
+    fclose(stream);
     test_answers(file, size);
     test_wrong_use(file, size);
+    test_tags(file, size);
+    if (((const eb_file_header *)(const void *)file)->config.num_tags)
+        test_tags_of_no_scheme(file, size);
     test_hostile_files(file, size);
     test_labels_longer_than_the_file(file, size);
     test_damaged_files(file, size);
     free(file);
+}
+
+int main(int argc, char **argv) {
+    CHECK(argc >= 2, "files are given");
+    test_entities();
+    for (int i = 1; i < argc; i++)
+        test_file(argv[i]);
     return summary();
 }
