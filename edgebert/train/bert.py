@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -120,7 +120,7 @@ class BertWithHeads(BertPreTrainedModel):
         return Output(pooled[:, :0], pooled, tag_logits)
 
 
-Bert = BertForSequenceClassification | BertWithHeads
+Bert: TypeAlias = BertForSequenceClassification | BertWithHeads
 """What :func:`build` gives."""
 
 
