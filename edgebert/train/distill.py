@@ -30,7 +30,7 @@ from edgebert.train.init import take_weights
 from edgebert.train.match import match_labels
 from edgebert.train.run import Job, Task, file_digest, fingerprint_of, fit, prepare, start_from
 from edgebert.train.teacher import Teacher, open_encoder, open_teacher
-from edgebert.train.teacher_head import TeacherRecipe, fine_tune
+from edgebert.train.teacher_head import MAX_TOKENS, TeacherRecipe, fine_tune
 
 DRAW = 0  # seed of the texts that the teacher alone labels: runs of all seeds share its answers
 LEAST_AGREEMENT = 0.5  # with the labels, as a share of chance
@@ -99,8 +99,7 @@ def distill(
     order, how = match_labels(task, teacher)
     say(f"{teacher.path}: {how}")
     texts = _texts(task, lesson, teacher)
-    inputs = teacher.encode([*texts, *task.dev.texts], task.config.max_position_embeddings)
-    logits = _logits(task, teacher, texts, inputs, answers)[:, order]
+    logits = _logits(task, teacher, texts, answers)[:, order]
     soft = logits[: len(texts)]
     scores = task.judge(Predictions(logits[len(texts) :]))
     say("teacher: dev " + ", ".join(f"{name} {value:.4f}" for name, value in scores.items()))
@@ -112,7 +111,7 @@ def distill(
         start_from(model, job.init, say)
     elif _same_shape(teacher.config, task.config):
         _take_over(model, teacher, order, task.config.task, say)
-    objective = _objective(job, task, lesson.weights, teacher, texts, inputs, soft)
+    objective = _objective(job, task, lesson.weights, teacher, texts, soft)
     facts = {
         "teacher": {"name": teacher.path.resolve().name, "dev": scores},
         "texts": len(texts),
@@ -152,22 +151,22 @@ def _texts(task: Task, lesson: Lesson, teacher: Teacher) -> list[Text]:
     return [*data, *variants(data, lesson.augment, teacher, DRAW), *lines]
 
 
-def _logits(
-    task: Task, teacher: Teacher, texts: Sequence[Text], inputs: Sequence[Encoded], path: Path
-) -> Tensor:
-    """The teacher's answers to its inputs, from a file and into it: float32 [inputs, labels].
+def _logits(task: Task, teacher: Teacher, texts: Sequence[Text], path: Path) -> Tensor:
+    """The teacher's answers, from a file and into it: float32 [texts and those of dev, labels].
 
     Numbers are standardised as the targets of the data are.
     """
+    asked = [*texts, *task.dev.texts]
 
     def ask(rows: list[int]) -> Tensor:
-        logits = predict(teacher, [inputs[i] for i in rows], teacher.pad).logits
+        inputs = teacher.encode([asked[i] for i in rows], MAX_TOKENS)
+        logits = predict(teacher, inputs, teacher.pad).logits
         if not logits.isfinite().all():
             raise ModelError(f"{teacher.path}: its answers are not finite: its weights are damaged")
         return logits
 
-    fingerprint = f"{file_digest(teacher.path)} {task.config.max_position_embeddings}"
-    logits = Answers(path, fingerprint, len(teacher.labels)).to([*texts, *task.dev.texts], ask)
+    fingerprint = file_digest(teacher.path)
+    logits = Answers(path, fingerprint, len(teacher.labels)).to(asked, ask)
     if task.config.task == "regression":
         return (logits - task.targets.mean) / task.targets.deviation
     return logits
@@ -221,12 +220,12 @@ def _objective(
     weights: Weights,
     teacher: Teacher,
     texts: Sequence[Text],
-    inputs: Sequence[Encoded],
     soft: Tensor,
 ) -> Distillation:
     hard, smoothing = task.targets.values, job.recipe.label_smoothing
     if not weights.of_layers:
         return Distillation(weights, soft, hard, smoothing)
+    inputs = teacher.encode(texts, task.config.max_position_embeddings)
     alike = _alike_tokens(job, task, teacher, texts, inputs)
     observer = Observer(teacher, str(teacher.path))
 
@@ -251,7 +250,7 @@ def _alike_tokens(
     alike = torch.tensor(
         [
             [names[i] for i in own.ids.tolist()] == teacher.tokens(others)
-            for own, others in zip(rows, inputs, strict=False)  # behind the texts are those of dev
+            for own, others in zip(rows, inputs, strict=True)
         ]
     )
     share = float(alike.float().mean())

@@ -14,7 +14,7 @@ from edgebert.train.finetune import Epoch, Labelled, Recipe, finetune
 from edgebert.train.run import Task
 from edgebert.train.teacher import HuggingFaceTeacher, quiet
 
-MAX_TOKENS = 512
+MAX_TOKENS = 512  # of a text that a teacher reads, whatever its student can
 
 
 @dataclass(frozen=True)
