@@ -24,7 +24,7 @@ torch = pytest.importorskip("torch", reason="training needs torch: pip install '
 
 from edgebert.export.checkpoint import read_checkpoint  # noqa: E402
 from edgebert.export.roles import state_shapes  # noqa: E402
-from edgebert.train import bert, finetune, tags  # noqa: E402
+from edgebert.train import augment, bert, finetune, tags  # noqa: E402
 from edgebert.train.checkpoint import load_torch  # noqa: E402
 from edgebert.train.run import Job, train  # noqa: E402
 from edgebert.train.targets import Targets  # noqa: E402
@@ -282,3 +282,26 @@ def test_words_of_public_data_are_divided_by_spaces_alone(shared_data: Path) -> 
     for name in ("snips", "atis", "wnut17"):
         data = read_tsv(shared_data / name / "dev.tsv")
         assert data.tags is not None and len(data.tags) == len(data)
+
+
+def test_entities_are_exchanged_for_others_of_their_type(tmp_path: Path) -> None:
+    lines = ["fly to new york by air\tf\tO O B-city I-city O B-way", "stay in rome\ts\tO O B-city"]
+    data = read_tsv(write(tmp_path / "t.tsv", "text\tlabel\ttags", lines))
+    more = augment.exchange_entities(data, 40, seed=0)
+    assert more.texts[:2] == data.texts and len(more) == 2 + 2 * 40
+    assert more.tags is not None
+    assert {(text, " ".join(tags)) for text, tags in zip(more.texts, more.tags, strict=True)} == {
+        ("fly to new york by air", "O O B-city I-city O B-way"),
+        ("fly to rome by air", "O O B-city O B-way"),
+        ("stay in rome", "O O B-city"),
+        ("stay in new york", "O O B-city I-city"),
+    }
+    assert more.labels == ["f", "s"] * 41
+    assert more.texts == augment.exchange_entities(data, 40, seed=0).texts
+
+
+def test_exchanging_needs_tags(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="--exchange-entities takes a column tags"):
+        train(test_train.job(tmp_path, exchange=1))
+    document = train(job(tmp_path, exchange=2, recipe=replace(RECIPE, epochs=1)))
+    assert document["examples"] == 3 * 160

@@ -99,7 +99,7 @@ def add_parser(subparsers: Any) -> None:
     )
     add("--temperature", type=weight, default=2.0, metavar="T", help="default: %(default)s")
     add_options(parser)
-    parser.set_defaults(tag_weight=0.0)  # the teacher knows nothing of tags
+    parser.set_defaults(tag_weight=0.0, exchange_entities=0)  # the teacher knows nothing of tags
 
 
 def run(args: argparse.Namespace) -> int:

@@ -59,6 +59,13 @@ def add_parser(subparsers: Any) -> None:
         metavar="X",
         help="of the tags' loss beside the labels'; 0 leaves tags out (default: %(default)s)",
     )
+    add(
+        "--exchange-entities",
+        type=integer(0, 1000),
+        default=0,
+        metavar="N",
+        help="add N variants of each text whose entities are of other texts (default: 0)",
+    )
     add_options(parser)
 
 
@@ -154,6 +161,7 @@ def run_job(args: argparse.Namespace, start: Callable[[Job, Report, Say], dict[s
             task=args.task,
             metric=args.metric,
             tag_weight=args.tag_weight,
+            exchange=args.exchange_entities,
         )
         return start(job, report, say)
 

@@ -1,13 +1,16 @@
-"""More texts for a teacher to label: variants of the data, and lines of plain text.
+"""More texts to train on: variants of the data, and lines of plain text for a teacher to label.
 
-Words are dropped, or replaced by words of like vector in the teacher's table, as in TinyBERT (Jiao
-et al., 2020); a teacher without such a table leaves words that are drawn from the data.
+For a teacher, words are dropped, or replaced by words of like vector in its table, as in TinyBERT
+(Jiao et al., 2020); a teacher without such a table leaves words that are drawn from the data. With
+tags, entities are exchanged by others of their type.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import random
 import re
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,8 +18,10 @@ from typing import TYPE_CHECKING
 import torch
 
 from edgebert.errors import DataError
+from edgebert.metrics import spans
 from edgebert.sequence import Text
 from edgebert.train.text_stream import find_files, read_lines
+from edgebert.tsv import Dataset, split_words
 
 if TYPE_CHECKING:
     from edgebert.train.teacher import Teacher
@@ -24,6 +29,7 @@ if TYPE_CHECKING:
 DROPPED = 0.1  # share of the words of a variant that are left out
 REPLACED = 0.2  # share that are replaced
 NUM_ALIKE = 10  # words that may replace one
+EXCHANGED = 0.5  # share of the entities of a variant that are others of their type
 _SENTENCE_END = re.compile(r"(?:(?<=[.!?])|(?<=[.!?][\"')\]]))\s+")
 _ROWS = 1024  # of the words' similarities, at a time
 
@@ -67,6 +73,47 @@ def _alike(teacher: Teacher, words: Sequence[str]) -> dict[str, list[str]]:
         for i, row in enumerate(nearest, start):
             result[known[i]] = [known[j] for j in row if j != i][:count]
     return result
+
+
+def exchange_entities(data: Dataset, copies: int, seed: int) -> Dataset:
+    """The data, and behind them ``copies`` variants of each text with entities of other texts.
+
+    Args:
+        data: texts with tags.
+        copies: how many.
+        seed: of what is exchanged.
+    """
+    assert data.tags is not None
+    rng = random.Random(seed)
+    texts = [split_words(str(text)) for text in data.texts]
+    values: dict[str, list[list[str]]] = defaultdict(list)  # as often as they come
+    for words, tags in zip(texts, data.tags, strict=True):
+        for kind, begin, end in spans(tags):
+            values[kind].append(words[begin:end])
+
+    def vary(words: list[str], tags: list[str]) -> tuple[str, list[str]]:
+        varied: list[str] = []
+        their_tags: list[str] = []
+        last = 0
+        for kind, begin, end in (*spans(tags), ("", len(words), len(words))):
+            varied += words[last:begin]
+            their_tags += tags[last:begin]
+            if kind:
+                exchanged = rng.random() < EXCHANGED
+                value = rng.choice(values[kind]) if exchanged else words[begin:end]
+                varied += value
+                their_tags += [f"B-{kind}"] + [f"I-{kind}"] * (len(value) - 1)
+            last = end
+        return " ".join(varied), their_tags
+
+    rows = [vary(*row) for _ in range(copies) for row in zip(texts, data.tags, strict=True)]
+    return dataclasses.replace(
+        data,
+        texts=[*data.texts, *(text for text, _ in rows)],
+        labels=data.labels * (1 + copies),
+        lines=data.lines * (1 + copies),
+        tags=[*data.tags, *(tags for _, tags in rows)],
+    )
 
 
 def sample_lines(

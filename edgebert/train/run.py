@@ -21,6 +21,7 @@ from edgebert.metrics import metrics_of
 from edgebert.presets import num_parameters
 from edgebert.sequence import Text
 from edgebert.tokenizer import Tokenizer
+from edgebert.train.augment import exchange_entities
 from edgebert.train.bert import Bert, Vocabulary, build, predict
 from edgebert.train.checkpoint import save
 from edgebert.train.finetune import Epoch, Labelled, Objective, Recipe, finetune
@@ -64,6 +65,7 @@ class Job(Run):
         task: ``classification``, ``regression`` or ``tagging``; None: by the labels.
         metric: of edgebert.metrics, decides which epoch is best; None: the task's usual one.
         tag_weight: of the tags' loss besides the labels'; 0: tags are not learned.
+        exchange: variants of each text with tags, with entities of other texts.
     """
 
     train: Path
@@ -71,6 +73,7 @@ class Job(Run):
     task: str | None = None
     metric: str | None = None
     tag_weight: float = 1.0
+    exchange: int = 0
 
 
 def train(
@@ -96,7 +99,8 @@ def train(
     if job.init:
         start_from(model, job.init, say)
     objective = Labelled(task.targets, job.recipe.label_smoothing, job.tag_weight)
-    fingerprint = fingerprint_of(job, task, job.tag_weight if task.config.tags else None)
+    more = (job.tag_weight, job.exchange) if task.config.tags else None
+    fingerprint = fingerprint_of(job, task, more)
     return fit(job, task, model, task.data.texts, objective, fingerprint, report, say)
 
 
@@ -141,6 +145,10 @@ def prepare(job: Job) -> Task:
         raise DataError(f"--metric {metric}: {task} is measured by {', '.join(names)}")
     if data.pairs != dev.pairs:
         raise DataError(f"{job.dev}: one of the two files has pairs of texts, the other has not")
+    if job.exchange and not tags:
+        raise DataError(f"{job.train}: --exchange-entities takes a column tags, and a --tag-weight")
+    if job.exchange:
+        data = exchange_entities(data, job.exchange, job.recipe.seed)
     labels = _labels(data, task)
     config = dataclasses.replace(job.config, task=task, labels=labels, tags=tags)
     config = ModelConfig.from_dict(config.to_dict())  # checks options that users may combine badly
