@@ -1,14 +1,15 @@
 """Trains and scores the tasks of a folder of data sets; goes on where it was interrupted.
 
 python -m benchmarks.accuracy DATA -o RUNS [--tasks sst2,snips] [--presets uno,nano] [--seeds 0,1,2]
-                              [--dtypes f32,i8,i4] [--write docs/accuracy.md]
+                              [--dtypes f32,i8,i4] [--trained] [--write docs/accuracy.md]
                               [-- [distill] TRAINING OPTIONS]
 
 DATA has a folder for each task with train.tsv and dev.tsv. Each (task, preset, seed) is trained
 with `edgebert train`, or `edgebert distill` where that is the first word behind `--`; with the
 options of TASKS, then those behind `--`; exported for each dtype,
 int8 calibrated on train.tsv; and scored on dev by the artifact in the C runtime. RUNS keeps it all:
-what is there is not made again, so name another folder for other options. The table has the mean
+what is there is not made again, so name another folder for other options. `--trained` scores the
+checkpoints that are there, and trains nothing. The table has the mean
 over seeds, and the least and the largest where there are several.
 """
 
@@ -162,6 +163,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--presets", default="uno")
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--dtypes", default="f32,i8,i4")
+    parser.add_argument("--trained", action="store_true", help="only what is trained already")
     parser.add_argument("--write", type=Path, help="a page whose table to replace")
     options, training = split_arguments(parser, arguments)
     options.output.mkdir(parents=True, exist_ok=True)
@@ -171,6 +173,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for task in options.tasks.split(",")
         for preset in options.presets.split(",")
     ]
+    if options.trained:
+        runs = [run for run in runs if (options.output / f"{run.stem}.pt").exists()]
     reports: list[dict[str, Any]] = []
     for run in runs:
         reports += score(run, options.data, options.output, options.dtypes.split(","), training)
