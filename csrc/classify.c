@@ -25,7 +25,7 @@ static uint64_t scratch_size(const eb_model *model, uint64_t num_tokens) {
 static uint64_t arena_size(const eb_model *model, uint64_t num_tokens) {
     const uint64_t tags = num_tokens * (sizeof(eb_word) + sizeof(uint16_t));
     return states_size(model, num_tokens) + scratch_size(model, num_tokens) +
-           (eb_model_config(model)->num_tags ? eb_align(tags) : 0);
+           (eb_has_tags(eb_model_config(model)) ? eb_align(tags) : 0);
 }
 
 eb_status eb_arena_size(const eb_model *model, uint32_t num_tokens, size_t *bytes) {
@@ -57,7 +57,7 @@ static uint32_t tokens_that_fit(const eb_model *model, size_t bytes) {
 static run start(const eb_model *model, void *arena, uint32_t capacity) {
     run r = {model, arena, NULL, NULL, NULL, 0};
     r.scratch = r.x + (size_t)states_size(model, capacity);
-    if (eb_model_config(model)->num_tags) {
+    if (eb_has_tags(eb_model_config(model))) {
         r.words = (eb_word *)(void *)(r.scratch + (size_t)scratch_size(model, capacity));
         r.tags = (uint16_t *)(r.words + capacity);
     }
@@ -75,11 +75,11 @@ static void push(run *r, const uint8_t *token, size_t size, uint8_t type) {
 static void finish(run *r, float *logits, float *pooled, uint16_t *tags) {
     const eb_model *model = r->model;
     const eb_encoder *encoder = model->encoder;
-    const uint32_t num_labels = eb_model_config(model)->num_labels;
-    encoder->encode(model, r->count, tags || !num_labels ? r->count : 1, r->x, r->scratch);
+    const int has_labels = eb_has_labels(eb_model_config(model));
+    encoder->encode(model, r->count, tags || !has_labels ? r->count : 1, r->x, r->scratch);
     if (tags)
         encoder->tag(model, r->count, r->x, tags, r->scratch);
-    if (num_labels)
+    if (has_labels)
         encoder->classify(model, r->x, logits, pooled, r->scratch);
     else if (pooled)
         encoder->mean(model, r->count, r->x, pooled, r->scratch);
@@ -87,7 +87,7 @@ static void finish(run *r, float *logits, float *pooled, uint16_t *tags) {
 
 static int can_run(const eb_model *model, const void *arena, const float *logits) {
     return model && arena && eb_is_aligned(arena) &&
-           (logits || eb_model_config(model)->num_labels == 0);
+           (logits || !eb_has_labels(eb_model_config(model)));
 }
 
 /* What eb_tag does; bio is NULL if entities are not asked for, or the model has no tags. */
@@ -140,7 +140,7 @@ eb_status eb_tag(const eb_model *model, const eb_text *text, void *arena, size_t
     eb_bio bio;
     eb_bio_start(&bio, entities, capacity);
     return run_text(model, text, arena, arena_bytes, logits, pooled,
-                    eb_model_config(model)->num_tags ? &bio : NULL, report);
+                    eb_has_tags(eb_model_config(model)) ? &bio : NULL, report);
 }
 
 /* What eb_tag_tokens does; tags is NULL if they are not asked for, or the model has none. */
@@ -176,7 +176,7 @@ eb_status eb_classify_tokens(const eb_model *model, const uint8_t *bytes, const 
 eb_status eb_tag_tokens(const eb_model *model, const uint8_t *bytes, const uint32_t *ends,
                         const uint8_t *types, uint32_t count, void *arena, size_t arena_bytes,
                         float *logits, float *pooled, uint16_t *tags) {
-    const int has_tags = model && eb_model_config(model)->num_tags;
+    const int has_tags = model && eb_has_tags(eb_model_config(model));
     if (has_tags && !tags)
         return EB_ERROR_ARGUMENT;
     return run_tokens(model, bytes, ends, types, count, arena, arena_bytes, logits, pooled,

@@ -89,6 +89,7 @@ static void classify(const eb_model *model, const void *x, float *logits, float 
                   logits);
 }
 
+#ifndef EB_LABELS_ONLY
 static void mean(const eb_model *model, size_t n, const void *x, float *pooled, void *scratch) {
     const size_t h = eb_model_config(model)->hidden_size;
     const float *states = x;
@@ -119,7 +120,18 @@ static void tag(const eb_model *model, size_t n, const void *x, uint16_t *tags, 
         }
     }
 }
+#endif
 
-const eb_encoder eb_encoder_f32 = {sizeof(float), scratch_size, embed, encode, classify, mean, tag};
+const eb_encoder eb_encoder_f32 = {
+    .element_size = sizeof(float),
+    .scratch = scratch_size,
+    .embed = embed,
+    .encode = encode,
+    .classify = classify,
+#ifndef EB_LABELS_ONLY
+    .mean = mean,
+    .tag = tag,
+#endif
+};
 
 #endif

@@ -343,6 +343,7 @@ static void classify(const eb_model *model, const void *x, float *logits, float 
     }
 }
 
+#ifndef EB_LABELS_ONLY
 /* sums[h] 2^16 / their Euclidean length, which is the root of `squares`. The sum of an h's squares
  * is below 2^58: of 2^12 sums of 2^16 int8. */
 static void normalise(const int32_t *sums, size_t h, uint64_t squares, float *pooled) {
@@ -404,5 +405,16 @@ static void tag(const eb_model *model, size_t n, const void *x, uint16_t *tags, 
     for (size_t i = 0; i < n; i += EB_ROWS)
         tag_rows(model, &p, (const int8_t *)x + i * h, n - i < EB_ROWS ? n - i : EB_ROWS, tags + i);
 }
+#endif
 
-const eb_encoder eb_encoder_i8 = {sizeof(int8_t), scratch_size, embed, encode, classify, mean, tag};
+const eb_encoder eb_encoder_i8 = {
+    .element_size = sizeof(int8_t),
+    .scratch = scratch_size,
+    .embed = embed,
+    .encode = encode,
+    .classify = classify,
+#ifndef EB_LABELS_ONLY
+    .mean = mean,
+    .tag = tag,
+#endif
+};

@@ -29,8 +29,8 @@ typedef struct eb_file_header {
     eb_span tensors;   /* eb_tensor records, ordered by role within layer */
 } eb_file_header;
 
-/* What a tensor is for. The numbers stand in files: append, never renumber. model.c has a table of
- * them: where each belongs, its shape, and its type in a model of each dtype.
+/* What a tensor is for. The numbers stand in files: append, never renumber. tensors.c has a table
+ * of them: where each belongs, its shape, and its type in a model of each dtype.
  *
  * Matrices, [in, out] with y = x W + b, are stored in blocks of EB_BLOCK output columns, the last
  * one filled up with zeros, so that kernels read them from front to back whatever their vectors'

@@ -41,107 +41,6 @@ uint32_t eb_file_checksum(const void *file, size_t file_size) {
     return eb_murmur3_32((const uint8_t *)file + start, file_size - start, EB_FILE_VERSION);
 }
 
-/* Where the tensors of a role stand in a file: once before the layers, in each, or once behind, if
- * the model has labels or tags. */
-enum { EMBEDDINGS, LAYER, LABEL_HEAD, TAG_HEAD };
-enum {
-    ONE,
-    HIDDEN,
-    THREE_HIDDEN,
-    INNER,
-    POSITIONS,
-    TYPES,
-    LABELS,
-    TAGS,
-    BYTES,
-    LAYER_I8,
-    MODEL_I8
-};
-#define NONE 255 /* no such tensor in models of this dtype */
-#define F32 EB_DTYPE_F32
-#define I8 EB_DTYPE_I8
-#define I4 EB_DTYPE_I4
-#define I16 EB_DTYPE_I16
-#define I32 EB_DTYPE_I32
-
-static const struct {
-    uint8_t place, rows, cols, is_matrix;
-    uint8_t dtypes[3]; /* in models of EB_DTYPE_F32, EB_DTYPE_I8 and EB_DTYPE_I4 */
-} roles[EB_NUM_ROLES] = {
-    [EB_POSITION_EMBEDDINGS] = {EMBEDDINGS, POSITIONS, HIDDEN, 0, {F32, I8, I4}},
-    [EB_TOKEN_TYPE_EMBEDDINGS] = {EMBEDDINGS, TYPES, HIDDEN, 0, {F32, I16, I16}},
-    [EB_EMBEDDINGS_NORM_WEIGHT] = {EMBEDDINGS, ONE, HIDDEN, 0, {F32, I16, I16}},
-    [EB_EMBEDDINGS_NORM_BIAS] = {EMBEDDINGS, ONE, HIDDEN, 0, {F32, I16, I16}},
-    [EB_QKV_WEIGHT] = {LAYER, HIDDEN, THREE_HIDDEN, 1, {F32, I8, I4}},
-    [EB_QKV_BIAS] = {LAYER, ONE, THREE_HIDDEN, 0, {F32, I32, I32}},
-    [EB_ATTENTION_OUTPUT_WEIGHT] = {LAYER, HIDDEN, HIDDEN, 1, {F32, I8, I4}},
-    [EB_ATTENTION_OUTPUT_BIAS] = {LAYER, ONE, HIDDEN, 0, {F32, I32, I32}},
-    [EB_ATTENTION_NORM_WEIGHT] = {LAYER, ONE, HIDDEN, 0, {F32, I16, I16}},
-    [EB_ATTENTION_NORM_BIAS] = {LAYER, ONE, HIDDEN, 0, {F32, I16, I16}},
-    [EB_INTERMEDIATE_WEIGHT] = {LAYER, HIDDEN, INNER, 1, {F32, I8, I4}},
-    [EB_INTERMEDIATE_BIAS] = {LAYER, ONE, INNER, 0, {F32, I32, I32}},
-    [EB_OUTPUT_WEIGHT] = {LAYER, INNER, HIDDEN, 1, {F32, I8, I4}},
-    [EB_OUTPUT_BIAS] = {LAYER, ONE, HIDDEN, 0, {F32, I32, I32}},
-    [EB_OUTPUT_NORM_WEIGHT] = {LAYER, ONE, HIDDEN, 0, {F32, I16, I16}},
-    [EB_OUTPUT_NORM_BIAS] = {LAYER, ONE, HIDDEN, 0, {F32, I16, I16}},
-    [EB_POOLER_WEIGHT] = {LABEL_HEAD, HIDDEN, HIDDEN, 1, {F32, I8, I4}},
-    [EB_POOLER_BIAS] = {LABEL_HEAD, ONE, HIDDEN, 0, {F32, I32, I32}},
-    [EB_CLASSIFIER_WEIGHT] = {LABEL_HEAD, HIDDEN, LABELS, 1, {F32, I8, I4}},
-    [EB_CLASSIFIER_BIAS] = {LABEL_HEAD, ONE, LABELS, 0, {F32, I32, I32}},
-    [EB_QKV_MULTIPLIER] = {LAYER, ONE, THREE_HIDDEN, 0, {NONE, I16, I16}},
-    [EB_ATTENTION_OUTPUT_MULTIPLIER] = {LAYER, ONE, HIDDEN, 0, {NONE, I16, I16}},
-    [EB_INTERMEDIATE_MULTIPLIER] = {LAYER, ONE, INNER, 0, {NONE, I16, I16}},
-    [EB_OUTPUT_MULTIPLIER] = {LAYER, ONE, HIDDEN, 0, {NONE, I16, I16}},
-    [EB_POOLER_MULTIPLIER] = {LABEL_HEAD, ONE, HIDDEN, 0, {NONE, I32, I32}},
-    [EB_CLASSIFIER_MULTIPLIER] = {LABEL_HEAD, ONE, LABELS, 0, {NONE, I32, I32}},
-    [EB_GELU_TABLE] = {LAYER, ONE, BYTES, 0, {NONE, I8, I8}},
-    [EB_LAYER_SCALES] = {LAYER, ONE, LAYER_I8, 0, {NONE, I32, I32}},
-    [EB_MODEL_SCALES] = {EMBEDDINGS, ONE, MODEL_I8, 0, {NONE, I32, I32}},
-    [EB_TAGGER_WEIGHT] = {TAG_HEAD, HIDDEN, TAGS, 1, {F32, I8, I4}},
-    [EB_TAGGER_BIAS] = {TAG_HEAD, ONE, TAGS, 0, {F32, I32, I32}},
-    [EB_TAGGER_MULTIPLIER] = {TAG_HEAD, ONE, TAGS, 0, {NONE, I32, I32}},
-};
-
-static int is_in_model(const eb_config *config, uint32_t role) {
-    const uint8_t place = roles[role].place;
-    return roles[role].dtypes[config->dtype] != NONE &&
-           (place != LABEL_HEAD || config->num_labels) && (place != TAG_HEAD || config->num_tags);
-}
-
-static uint32_t extent(const eb_config *config, int dimension) {
-    const uint32_t extents[] = {
-        [ONE] = 1,
-        [HIDDEN] = config->hidden_size,
-        [THREE_HIDDEN] = 3 * config->hidden_size,
-        [INNER] = config->intermediate_size,
-        [POSITIONS] = config->max_position_embeddings,
-        [TYPES] = config->type_vocab_size,
-        [LABELS] = config->num_labels,
-        [TAGS] = config->num_tags,
-        [BYTES] = 256,
-        [LAYER_I8] = sizeof(eb_layer_scales) / sizeof(int32_t),
-        [MODEL_I8] = sizeof(eb_model_scales) / sizeof(int32_t),
-    };
-    return extents[dimension];
-}
-
-eb_status eb_tensor_of_role(const eb_config *config, uint32_t role, eb_tensor *tensor) {
-    static const uint8_t sizes[] = {[F32] = 4, [I8] = 1, [I4] = 0, [I16] = 2, [I32] = 4};
-    if (role >= EB_NUM_ROLES || !is_in_model(config, role))
-        return EB_ERROR_ARGUMENT;
-    tensor->role = (uint16_t)role;
-    tensor->dtype = roles[role].dtypes[config->dtype];
-    tensor->rows = extent(config, roles[role].rows);
-    tensor->cols = extent(config, roles[role].cols);
-    const uint32_t stored = roles[role].is_matrix ? EB_ROUND_UP(tensor->cols) : tensor->cols;
-    tensor->data.size = tensor->rows * stored * sizes[tensor->dtype]; /* below 2^31 */
-    if (tensor->dtype == I4) /* positions are columns there, of hidden_size inputs */
-        tensor->data.size = roles[role].is_matrix
-                                ? EB_I4_SIZE(tensor->rows, stored)
-                                : EB_I4_SIZE(tensor->cols, EB_ROUND_UP(tensor->rows));
-    return EB_OK;
-}
-
 static int in_range(uint32_t value, uint32_t most) {
     return value >= 1 && value <= most;
 }
@@ -173,6 +72,10 @@ static eb_status check_config(const eb_config *c) {
                      heads_fit_task(c) && c->layer_norm_eps >= 0.0f && c->layer_norm_eps < 1.0f;
     if (!sane)
         return EB_ERROR_CORRUPT;
+#ifdef EB_LABELS_ONLY
+    if (c->num_labels == 0 || c->num_tags)
+        return EB_ERROR_UNSUPPORTED;
+#endif
     if (c->task > EB_TASK_TAGGING || c->activation != EB_ACTIVATION_GELU || c->dtype > EB_DTYPE_I4)
         return EB_ERROR_UNSUPPORTED;
     const uint32_t head_size = c->hidden_size / c->num_attention_heads;
@@ -211,51 +114,6 @@ static eb_status check_params(const eb_file_header *header) {
     if (header->hash.dimension != header->config.hidden_size)
         return EB_ERROR_CORRUPT;
     return check_config(&header->config);
-}
-
-static int span_is_inside(const eb_file_header *header, eb_span span, uint32_t alignment) {
-    return span.offset >= sizeof *header && span.offset % alignment == 0 &&
-           span.offset <= header->file_size && span.size <= header->file_size - span.offset;
-}
-
-/* Number of tensors of a place: of the embeddings, of one layer, of a head. */
-static uint32_t count_tensors(const eb_config *config, int place) {
-    uint32_t count = 0;
-    for (uint32_t role = 0; role < EB_NUM_ROLES; role++)
-        count += roles[role].place == place && is_in_model(config, role);
-    return count;
-}
-
-/* The directory must list exactly the tensors of this config: those of the embeddings, of each
- * layer, of the heads; everywhere in the order of their roles. */
-static eb_status read_tensors(const eb_file_header *header, const void **tensors) {
-    const eb_config *config = &header->config;
-    const uint32_t layers = config->num_hidden_layers;
-    const uint32_t count = count_tensors(config, EMBEDDINGS) +
-                           layers * count_tensors(config, LAYER) +
-                           count_tensors(config, LABEL_HEAD) + count_tensors(config, TAG_HEAD);
-    const uint8_t *file = (const uint8_t *)header;
-
-    if (!span_is_inside(header, header->tensors, sizeof(uint32_t)) ||
-        header->tensors.size != count * sizeof(eb_tensor))
-        return EB_ERROR_CORRUPT;
-    const eb_tensor *tensor = (const eb_tensor *)(const void *)(file + header->tensors.offset);
-    for (int place = EMBEDDINGS; place <= TAG_HEAD; place++)
-        for (uint32_t layer = 0; layer < (place == LAYER ? layers : 1); layer++)
-            for (uint32_t role = 0; role < EB_NUM_ROLES; role++) {
-                eb_tensor expected;
-                if (roles[role].place != place ||
-                    eb_tensor_of_role(config, role, &expected) != EB_OK)
-                    continue;
-                if (tensor->role != role || tensor->layer != layer ||
-                    tensor->dtype != expected.dtype || tensor->rows != expected.rows ||
-                    tensor->cols != expected.cols || tensor->data.size != expected.data.size ||
-                    !span_is_inside(header, tensor->data, EB_ALIGNMENT))
-                    return EB_ERROR_CORRUPT;
-                tensors[layer * EB_NUM_ROLES + role] = file + tensor->data.offset;
-                tensor++;
-            }
-    return EB_OK;
 }
 
 static int is_within(int32_t value, int32_t least, int32_t most) {
@@ -310,30 +168,27 @@ static const char *name_of(const eb_file_header *header, eb_span list, uint32_t 
 }
 
 static eb_status check_names(const eb_file_header *header, eb_span list, uint32_t count) {
-    if (!span_is_inside(header, list, sizeof(uint32_t)) || list.size != count * sizeof(eb_span))
+    if (!eb_span_is_inside(header, list, sizeof(uint32_t)) || list.size != count * sizeof(eb_span))
         return EB_ERROR_CORRUPT;
     const void *names = (const uint8_t *)header + list.offset;
     uint64_t bytes = 0; /* names may overlap, but a small file must not make a huge list */
     for (uint32_t i = 0; i < count; i++) {
         const eb_span name = ((const eb_span *)names)[i];
-        if (!span_is_inside(header, name, 1))
+        if (!eb_span_is_inside(header, name, 1))
             return EB_ERROR_CORRUPT;
         bytes += name.size;
     }
     return bytes > header->file_size ? EB_ERROR_CORRUPT : EB_OK;
 }
 
-static eb_status check_labels_and_tags(const eb_file_header *header) {
-    eb_status status = check_names(header, header->labels, header->config.num_labels);
-    if (status == EB_OK)
-        status = check_names(header, header->tags, header->config.num_tags);
-    for (uint32_t i = 0; status == EB_OK && i < header->config.num_tags; i++) {
+static eb_status check_tags(const eb_file_header *header) {
+    for (uint32_t i = 0; i < header->config.num_tags; i++) {
         eb_name tag;
         tag.text = name_of(header, header->tags, i, &tag.size);
         if (!eb_is_tag(tag))
-            status = EB_ERROR_CORRUPT;
+            return EB_ERROR_CORRUPT;
     }
-    return status;
+    return EB_OK;
 }
 
 /* A handle is the struct with its tensor pointers, then the hash, then the tokenizer. */
@@ -393,12 +248,16 @@ eb_status eb_model_open(const void *file, size_t file_size, void *memory, size_t
     m->encoder = eb_encoder_of(header->config.dtype);
     if (!m->encoder)
         return EB_ERROR_UNSUPPORTED;
-    status = read_tensors(header, m->tensors);
+    status = eb_tensors_read(header, m->tensors);
     if (status == EB_OK)
         status = check_scales(&header->config, m->tensors);
     if (status == EB_OK)
-        status = check_labels_and_tags(header);
-    if (status == EB_OK && !span_is_inside(header, header->tokenizer, sizeof(uint32_t)))
+        status = check_names(header, header->labels, header->config.num_labels);
+    if (status == EB_OK)
+        status = check_names(header, header->tags, header->config.num_tags);
+    if (status == EB_OK && eb_has_tags(&header->config))
+        status = check_tags(header);
+    if (status == EB_OK && !eb_span_is_inside(header, header->tokenizer, sizeof(uint32_t)))
         status = EB_ERROR_CORRUPT;
     if (status == EB_OK)
         status = eb_tokenizer_open((const uint8_t *)file + header->tokenizer.offset,

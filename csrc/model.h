@@ -29,4 +29,34 @@ static inline int eb_is_aligned(const void *memory) {
     return (uintptr_t)memory % EB_ALIGNMENT == 0;
 }
 
+/* Whether a part of the file lies in it, behind the header. */
+static inline int eb_span_is_inside(const eb_file_header *header, eb_span span,
+                                    uint32_t alignment) {
+    return span.offset >= sizeof *header && span.offset % alignment == 0 &&
+           span.offset <= header->file_size && span.size <= header->file_size - span.offset;
+}
+
+/* tensors[layer * EB_NUM_ROLES + role] = where each lies in the file. */
+eb_status eb_tensors_read(const eb_file_header *header, const void **tensors);
+
+/* Which heads a model has. EB_LABELS_ONLY leaves out what only models with tags, or without labels,
+ * need: eb_model_open refuses those then, and the compiler sees that none of it is called. */
+static inline int eb_has_labels(const eb_config *config) {
+#ifdef EB_LABELS_ONLY
+    (void)config;
+    return 1;
+#else
+    return config->num_labels > 0;
+#endif
+}
+
+static inline int eb_has_tags(const eb_config *config) {
+#ifdef EB_LABELS_ONLY
+    (void)config;
+    return 0;
+#else
+    return config->num_tags > 0;
+#endif
+}
+
 #endif

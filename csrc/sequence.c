@@ -4,9 +4,14 @@
 enum { AT_START, IN_A, AFTER_A, IN_B, AT_END };
 
 static uint32_t count_tokens(const eb_tokenizer *tokenizer, const char *text, size_t size) {
-    eb_tokens tokens = {0};
-    eb_tokenize(tokenizer, text, size, &tokens);
-    return tokens.total;
+    eb_token_iter iter;
+    const uint8_t *token;
+    size_t token_size;
+    uint32_t count = 0;
+    eb_token_iter_start(&iter, tokenizer, text, size);
+    while (eb_token_iter_next(&iter, &token, &token_size))
+        count++;
+    return count;
 }
 
 /* Shares `room` between two texts as Hugging Face's tokenizers do: the shorter one is only cut

@@ -7,7 +7,8 @@
 #error "edgebert needs a board of 32 bits"
 #endif
 
-/* Models of integers alone: less code, and no floating-point unit needed. */
+/* Models of integers alone: less code, and no floating-point unit needed. EB_LABELS_ONLY, defined
+ * here too, would leave out the code for tags and for models without labels. */
 #define EB_NO_F32
 
 /* How much is computed at a time, tokens (a multiple of 4) and columns (of 16). */
