@@ -8,14 +8,7 @@
 #define EB_F32_LANES 16
 #include "kernels/f32.h"
 
-static const eb_kernels wide = {
-    .name = "vectors of 16",
-    .linear_f32 = eb_linear_f32,
-    .gelu_f32 = eb_gelu_f32,
-    .tanh_f32 = eb_tanh_f32,
-    .layer_norm_f32 = eb_layer_norm_f32,
-    .attention_f32 = eb_attention_f32,
-};
+static const eb_kernels wide = {.name = "vectors of 16", EB_F32_KERNELS};
 
 static uint32_t random_state = 1;
 
@@ -156,10 +149,33 @@ static void test_functions_at_infinity(const eb_kernels *k) {
           "%s: tanh", k->name);
 }
 
+static void test_normalise(const eb_kernels *k, size_t size) {
+    float *x = floats(size), *zeros = floats(size);
+    double *expected = allocate(size * sizeof *expected);
+    double squares = 0;
+    for (size_t i = 0; i < size; i++) {
+        squares += (double)x[i] * x[i];
+        zeros[i] = 0;
+    }
+    for (size_t i = 0; i < size; i++)
+        expected[i] = x[i] / sqrt(squares);
+    k->normalise_f32(x, size);
+    compare(k, "a vector of length 1", 1, size, x, expected, 1e-6);
+    k->normalise_f32(zeros, size);
+    for (size_t i = 0; i < size; i++)
+        expected[i] = 0;
+    compare(k, "a vector of zeros", 1, size, zeros, expected, 0);
+    free(x);
+    free(zeros);
+    free(expected);
+}
+
 static void test_all(const eb_kernels *k) {
     static const size_t sizes[] = {1, 2, 3, 4, 5, 7, 8, 15, 16, 17, 24, 33, 48, 64, 97};
     const size_t count = sizeof sizes / sizeof sizes[0];
     printf("kernels: %s\n", k->name);
+    for (size_t i = 0; i < count; i++)
+        test_normalise(k, sizes[i]);
     for (size_t i = 0; i < count; i++)
         for (size_t j = 0; j < count; j++) {
             test_linear(k, sizes[i] % 11 + 1, sizes[(i * 7 + j) % count], sizes[j]);
