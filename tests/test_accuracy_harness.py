@@ -40,9 +40,9 @@ def test_it_does_what_is_left_to_do(tmp_path: Path, capsys: pytest.CaptureFixtur
     command += ["--seeds", "2", "--dtypes", "f32"]
     main([*command, "--", "distill", "--teacher", str(checkpoint), *training[1:]])
     assert (distilled / "rte-nano-seed2.pt.teacher").exists()
-    rows = page.read_text()
+    table = page.read_text()
     main([*command[:-4], "--seeds", "2,3", "--dtypes", "f32", "--trained", "--write", str(page)])
-    assert page.read_text() != rows and not (distilled / "rte-nano-seed3.pt").exists()
+    assert page.read_text() != table and not (distilled / "rte-nano-seed3.pt").exists()
     assert page.read_text().startswith("before") and page.read_text().endswith("after\n")
 
 

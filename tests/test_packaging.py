@@ -75,15 +75,15 @@ def test_add_subdirectory_builds_a_program_with_the_logits_of_the_package(
 
 
 def test_installed_library_is_found_and_takes_options(tmp_path: Path, expected: list[int]) -> None:
-    options = ("-DEDGEBERT_NO_F32=ON", "-DEDGEBERT_LABELS_ONLY=ON")
-    options += ("-DEDGEBERT_ROWS=4", "-DEDGEBERT_COLUMNS=64")
+    options = ["-DEDGEBERT_NO_F32=ON", "-DEDGEBERT_LABELS_ONLY=ON"]
+    options += ["-DEDGEBERT_ROWS=4", "-DEDGEBERT_COLUMNS=64"]
     cmake(REPO / "csrc", tmp_path / "library", "-DCMAKE_BUILD_TYPE=MinSizeRel", *options)
     run("cmake", "--install", tmp_path / "library", "--prefix", tmp_path / "prefix")
     found = ("-DINSTALLED=ON", f"-DCMAKE_PREFIX_PATH={tmp_path / 'prefix'}")
     program = cmake(CONSUMER, tmp_path / "consumer", *found) / "classify"
     assert logits(run(program, SMALL, TEXT)) == expected
     for left_out in ("small.ebm", "small_tagging_i8.ebm"):
-        command = [program, REPO / "tests" / "data" / left_out, TEXT]
+        command = [str(program), str(REPO / "tests" / "data" / left_out), TEXT]
         refused = subprocess.run(command, capture_output=True, text=True)
         assert refused.returncode == 1 and "needs a feature" in refused.stdout, left_out
 

@@ -240,8 +240,8 @@ typedef struct eb_entity {
 } eb_entity;
 
 /* eb_classify that finds entities too: the first `capacity` of them are stored in the order of the
- * text, and report->num_entities counts all; here report must be given. Their types lie in the model's file. Words that were
- * cut off belong to none. A model without tags finds none. */
+ * text, and report->num_entities counts all; here report must be given. Their types lie in the
+ * model's file. Words that were cut off belong to none. A model without tags finds none. */
 eb_status eb_tag(const eb_model *model, const eb_text *text, void *arena, size_t arena_size,
                  float *logits, float *pooled, eb_entity *entities, uint32_t capacity,
                  eb_report *report);
