@@ -285,3 +285,12 @@ def test_what_does_not_fit_is_refused(uno: Path, tmp_path: Path) -> None:
     command = BOARDS["microbit"].build("bench", SMALL, tmp_path, "MEMORY=4000")
     lines, status = talk(command, b"")
     assert status == 2 and lines[0].endswith(b"build with more MEMORY or fewer TOKENS")
+
+
+def test_the_makefile_reads_the_heads_where_the_header_has_them() -> None:
+    makefile = (FIRMWARE / "Makefile").read_text("utf-8")
+    found = re.search(r"od -A n -t x1 -j (\d+) -N 8", makefile)
+    assert found
+    config = ffi.offsetof("eb_file_header", "config")
+    assert int(found[1]) == config + ffi.offsetof("eb_config", "num_labels")
+    assert int(found[1]) + 4 == config + ffi.offsetof("eb_config", "num_tags")
