@@ -43,6 +43,15 @@ pytestmark = pytest.mark.filterwarnings("ignore::edgebert.model.TruncationWarnin
 
 
 @pytest.fixture(scope="module")
+def native(tmp_path_factory: pytest.TempPathFactory) -> edgebert.Model:
+    """The page's model in the C library."""
+    folder = tmp_path_factory.mktemp("native")
+    assert main(["export", str(CHECKPOINT), "-o", str(folder), "--to", "ebm"]) == 0
+    (path,) = folder.glob("*.ebm")
+    return edgebert.load(path)
+
+
+@pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The page as docs/demo/build.sh makes it."""
     folder = tmp_path_factory.mktemp("demo")
@@ -148,17 +157,19 @@ print(results);
 """
 
 
-def test_the_module_answers_in_node_as_edgebert_does(demo: Path) -> None:
+def test_the_module_answers_in_node_as_edgebert_does(demo: Path, native: edgebert.Model) -> None:
     data = {"model": str(demo / "model.onnx"), "texts": TEXTS}
-    for actual, expected in zip(in_node(demo, CLASSIFY, data), edgebert.infer(TEXTS), strict=True):
+    for actual, expected in zip(in_node(demo, CLASSIFY, data), native.infer(TEXTS), strict=True):
         assert actual["values"] == pytest.approx(expected.probabilities, abs=1e-4)
         assert actual["dropped"] == expected.num_dropped
 
 
-def test_the_module_answers_on_sst2_dev_as_edgebert_does(demo: Path, shared_data: Path) -> None:
+def test_the_module_answers_on_sst2_dev_as_edgebert_does(
+    demo: Path, native: edgebert.Model, shared_data: Path
+) -> None:
     dev = read_tsv(shared_data / "sst2" / "dev.tsv")
     results = in_node(demo, CLASSIFY, {"model": str(demo / "model.onnx"), "texts": dev.texts})
-    for actual, expected in zip(results, edgebert.infer(dev.texts), strict=True):
+    for actual, expected in zip(results, native.infer(dev.texts), strict=True):
         assert actual["values"] == pytest.approx(expected.probabilities, abs=1e-4)
     assert len(results) == 872
 
@@ -259,7 +270,9 @@ def server(demo: Path) -> Iterator[Server]:
         server.shutdown()
 
 
-def test_the_page_answers_in_a_browser_as_edgebert_does(server: Server, tmp_path: Path) -> None:
+def test_the_page_answers_in_a_browser_as_edgebert_does(
+    server: Server, native: edgebert.Model, tmp_path: Path
+) -> None:
     browser = next(filter(None, map(shutil.which, BROWSERS)), None)
     if browser is None:
         pytest.skip("needs a browser: apt install chromium")
@@ -282,8 +295,8 @@ def test_the_page_answers_in_a_browser_as_edgebert_does(server: Server, tmp_path
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-    expected = edgebert.infer(TEXTS)
-    tokens = tokens_in_c(edgebert.load().tokenizer, TEXTS, edgebert.load().max_tokens)
+    expected = native.infer(TEXTS)
+    tokens = tokens_in_c(native.tokenizer, TEXTS, native.max_tokens)
     for answer, result, (pieces, dropped) in zip(
         server.answers["answers"], expected, tokens, strict=True
     ):
