@@ -16,7 +16,10 @@ cd "$folder"
 venv/bin/edgebert infer "a gripping film with a wonderful cast"
 venv/bin/edgebert models
 for name in $(venv/bin/edgebert models --names); do
-    venv/bin/edgebert infer -m "$name" "turn the lights off in the kitchen"
+    case $name in
+    sentence) venv/bin/python -c 'import edgebert; print(len(edgebert.load("sentence").encode("a text")))' ;;
+    *) venv/bin/edgebert infer -m "$name" "turn the lights off in the kitchen" ;;
+    esac
     venv/bin/edgebert inspect "$name" --json >/dev/null
 done
 echo "$(basename "$wheel"): $bytes bytes, runs alone"
