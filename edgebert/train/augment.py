@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 DROPPED = 0.1  # share of the words of a variant that are left out
 REPLACED = 0.2  # share that are replaced
 NUM_ALIKE = 10  # words that may replace one
+DRAW = 0  # seed of the texts that a teacher labels: runs of all seeds share its answers
 EXCHANGED = 0.5  # share of the entities of a variant that are others of their type
 _SENTENCE_END = re.compile(r"(?:(?<=[.!?])|(?<=[.!?][\"')\]]))\s+")
 _ROWS = 1024  # of the words' similarities, at a time

@@ -22,7 +22,7 @@ from edgebert.errors import DataError, ModelError
 from edgebert.files import check_writable
 from edgebert.sequence import Text
 from edgebert.train.answers import Answers
-from edgebert.train.augment import sample_lines, variants
+from edgebert.train.augment import DRAW, sample_lines, variants
 from edgebert.train.bert import Encoded, Predictions, Vocabulary, build, collate, predict
 from edgebert.train.distill_loss import Distillation, Layers, Observer, Weights
 from edgebert.train.finetune import Epoch
@@ -32,7 +32,6 @@ from edgebert.train.run import Job, Task, file_digest, fingerprint_of, fit, prep
 from edgebert.train.teacher import Teacher, open_encoder, open_teacher
 from edgebert.train.teacher_head import MAX_TOKENS, TeacherRecipe, fine_tune
 
-DRAW = 0  # seed of the texts that the teacher alone labels: runs of all seeds share its answers
 LEAST_AGREEMENT = 0.5  # with the labels, as a share of chance
 LEAST_ALIKE = 0.5  # share of texts whose tokens must be the teacher's, to learn from its layers
 

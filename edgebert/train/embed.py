@@ -23,7 +23,7 @@ from edgebert.config import ModelConfig
 from edgebert.errors import DataError
 from edgebert.files import check_writable
 from edgebert.metrics import score
-from edgebert.train.augment import sample_lines
+from edgebert.train.augment import DRAW, sample_lines
 from edgebert.train.bert import BertWithHeads, Predictions, build
 from edgebert.train.finetune import Epoch, Objective
 from edgebert.train.run import Run, Task, digest_of_run, fit, start_from
@@ -31,7 +31,6 @@ from edgebert.train.sentence_teacher import SentenceTeacher, digest_of, vectors_
 from edgebert.train.targets import Targets
 from edgebert.tsv import Dataset, read_tsv
 
-DRAW = 0  # seed of the texts: runs of all seeds share the teacher's vectors
 HELD_OUT = 50  # every 50th text is, but at most
 MOST_HELD_OUT = 500  # whose cosines with each other are compared with the teacher's
 PIECE = 1 << 16  # vectors that are multiplied at a time
