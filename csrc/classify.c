@@ -4,6 +4,8 @@
 #include "sequence.h"
 #include "tags.h"
 
+#include <string.h>
+
 typedef struct run {
     const eb_model *model;
     uint8_t *x;       /* [capacity, hidden_size] of the encoder's type */
@@ -71,14 +73,20 @@ static void push(run *r, const uint8_t *token, size_t size, uint8_t type) {
     r->count++;
 }
 
-/* Tags are given unless NULL. */
-static void finish(run *r, float *logits, float *pooled, uint16_t *tags) {
+/* The best tags of the words too, in r->tags, if `tagged`; tag_scores are given unless NULL. */
+static void finish(run *r, float *logits, float *pooled, int tagged, int16_t *tag_scores) {
     const eb_model *model = r->model;
     const eb_encoder *encoder = model->encoder;
+    const uint32_t num_tags = eb_model_config(model)->num_tags;
     const int has_labels = eb_has_labels(eb_model_config(model));
-    encoder->encode(model, r->count, tags || !has_labels ? r->count : 1, r->x, r->scratch);
-    if (tags)
-        encoder->tag(model, r->count, r->x, tags, r->scratch);
+    const int all = tagged || tag_scores || !has_labels;
+    encoder->encode(model, r->count, all ? r->count : 1, r->x, r->scratch);
+    if (eb_has_tags(eb_model_config(model)) && tagged)
+        eb_decode_tags(eb_model_transitions(model), num_tags, r->words, r->count,
+                       encoder->tag(model, r->count, r->x, r->scratch), r->tags);
+    if (eb_has_tags(eb_model_config(model)) && tag_scores)
+        memcpy(tag_scores, encoder->tag(model, r->count, r->x, r->scratch),
+               (size_t)r->count * num_tags * sizeof *tag_scores);
     if (has_labels)
         encoder->classify(model, r->x, logits, pooled, r->scratch);
     else if (pooled)
@@ -110,7 +118,7 @@ static eb_status run_text(const eb_model *model, const eb_text *text, void *aren
             r.words[r.count] = eb_sequence_word(&iter);
         push(&r, token, size, type < last_type ? type : (uint8_t)last_type);
     }
-    finish(&r, logits, pooled, bio ? r.tags : NULL);
+    finish(&r, logits, pooled, bio != NULL, NULL);
     for (uint32_t i = 0; bio && i < r.count; i++) {
         eb_name tag;
         tag.text = eb_model_tag(model, r.tags[i], &tag.size);
@@ -143,10 +151,10 @@ eb_status eb_tag(const eb_model *model, const eb_text *text, void *arena, size_t
                     eb_has_tags(eb_model_config(model)) ? &bio : NULL, report);
 }
 
-/* What eb_tag_tokens does; tags is NULL if they are not asked for, or the model has none. */
+/* What eb_tag_tokens does; tag_scores is NULL if not asked for, or the model has no tags. */
 static eb_status run_tokens(const eb_model *model, const uint8_t *bytes, const uint32_t *ends,
                             const uint8_t *types, uint32_t count, void *arena, size_t arena_bytes,
-                            float *logits, float *pooled, uint16_t *tags) {
+                            float *logits, float *pooled, int16_t *tag_scores) {
     if (!can_run(model, arena, logits) || !bytes || !ends || !count)
         return EB_ERROR_ARGUMENT;
     if (count > eb_model_config(model)->max_position_embeddings)
@@ -163,7 +171,7 @@ static eb_status run_tokens(const eb_model *model, const uint8_t *bytes, const u
         const uint32_t begin = i ? ends[i - 1] : 0;
         push(&r, bytes + begin, ends[i] - begin, types ? types[i] : 0);
     }
-    finish(&r, logits, pooled, tags);
+    finish(&r, logits, pooled, 0, tag_scores);
     return EB_OK;
 }
 
@@ -175,10 +183,10 @@ eb_status eb_classify_tokens(const eb_model *model, const uint8_t *bytes, const 
 
 eb_status eb_tag_tokens(const eb_model *model, const uint8_t *bytes, const uint32_t *ends,
                         const uint8_t *types, uint32_t count, void *arena, size_t arena_bytes,
-                        float *logits, float *pooled, uint16_t *tags) {
+                        float *logits, float *pooled, int16_t *tag_scores) {
     const int has_tags = model && eb_has_tags(eb_model_config(model));
-    if (has_tags && !tags)
+    if (has_tags && !tag_scores)
         return EB_ERROR_ARGUMENT;
     return run_tokens(model, bytes, ends, types, count, arena, arena_bytes, logits, pooled,
-                      has_tags ? tags : NULL);
+                      has_tags ? tag_scores : NULL);
 }

@@ -19,8 +19,8 @@ typedef struct eb_encoder {
                      void *scratch);
     /* pooled[hidden_size] = the mean of n states, scaled to length 1. */
     void (*mean)(const eb_model *model, size_t n, const void *x, float *pooled, void *scratch);
-    /* tags[n] = the likeliest one of each state. */
-    void (*tag)(const eb_model *model, size_t n, const void *x, uint16_t *tags, void *scratch);
+    /* Scores of the tags of n states, [n, num_tags], in the scratch memory. */
+    int16_t *(*tag)(const eb_model *model, size_t n, const void *x, void *scratch);
 } eb_encoder;
 
 /* How many tokens need a hidden state behind a layer: all, as the next layer's keys and values are

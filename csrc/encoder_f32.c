@@ -2,6 +2,7 @@
  * 1810.04805). Every step is one kernel; the order of the steps is all there is here. */
 #include "encoder.h"
 #include "model.h"
+#include "tags.h"
 
 #ifndef EB_NO_F32
 
@@ -15,8 +16,9 @@ static uint64_t scratch_size(const eb_config *config, uint64_t n) {
     const uint64_t h = config->hidden_size;
     const uint64_t attention = 5 * h * n + EB_ATTENTION_SCRATCH(n, h / config->num_attention_heads);
     const uint64_t feed_forward = (h + config->intermediate_size) * n;
-    const uint64_t tags = TAG_ROWS * (uint64_t)config->num_tags;
-    return most(most(attention, feed_forward), tags) * sizeof(float);
+    const uint64_t logits = TAG_ROWS * (uint64_t)config->num_tags * sizeof(float);
+    const uint64_t tags = logits + n * config->num_tags * sizeof(int16_t);
+    return most(most(attention, feed_forward) * sizeof(float), tags);
 }
 
 static void embed(const eb_model *model, const uint8_t *token, size_t token_size, size_t position,
@@ -102,23 +104,20 @@ static void mean(const eb_model *model, size_t n, const void *x, float *pooled, 
     model->kernels->normalise_f32(pooled, h);
 }
 
-static void tag(const eb_model *model, size_t n, const void *x, uint16_t *tags, void *scratch) {
+static int16_t *tag(const eb_model *model, size_t n, const void *x, void *scratch) {
     const size_t h = eb_model_config(model)->hidden_size;
     const size_t count = eb_model_config(model)->num_tags;
     const float *states = x;
     float *logits = scratch;
+    int16_t *scores = (int16_t *)(logits + TAG_ROWS * count);
     for (size_t i = 0; i < n; i += TAG_ROWS) {
         const size_t rows = n - i < TAG_ROWS ? n - i : TAG_ROWS;
         model->kernels->linear_f32(states + i * h, rows, h,
                                    eb_tensor_of(model, 0, EB_TAGGER_WEIGHT),
                                    eb_tensor_of(model, 0, EB_TAGGER_BIAS), count, logits);
-        for (size_t r = 0; r < rows; r++) {
-            size_t best = 0;
-            for (size_t j = 1; j < count; j++)
-                best = logits[r * count + j] > logits[r * count + best] ? j : best;
-            tags[i + r] = (uint16_t)best;
-        }
+        eb_tag_scores(logits, rows * count, scores + i * count);
     }
+    return scores;
 }
 #endif
 

@@ -5,6 +5,7 @@
 #include "hash.h"
 #include "kernels/i8.h"
 #include "model.h"
+#include "tags.h"
 #include "tanh_table.h"
 
 #include <string.h>
@@ -70,7 +71,8 @@ static uint64_t block_size(const eb_config *config) {
 static uint64_t scratch_size(const eb_config *config, uint64_t n) {
     const uint64_t h = config->hidden_size;
     return num_sums(config, n) * sizeof(int32_t) + EB_ROWS * h * (sizeof(int16_t) + 1) +
-           wide_size(config, n) + block_size(config) + 2 * h * EB_ROUND_UP(n);
+           wide_size(config, n) + block_size(config) +
+           most(2 * h * EB_ROUND_UP(n), n * config->num_tags * sizeof(int16_t));
 }
 
 static parts lay_out(const eb_config *config, size_t n, void *scratch) {
@@ -374,15 +376,14 @@ static void mean(const eb_model *model, size_t n, const void *x, float *pooled, 
     normalise(sums, h, squares, pooled);
 }
 
-/* tags[rows] = the likeliest one of each state of x. */
+/* scores[rows, num_tags] of the states of x. */
 static void tag_rows(const eb_model *model, const parts *p, const int8_t *x, size_t rows,
-                     uint16_t *tags) {
+                     int16_t *scores) {
     const size_t h = eb_model_config(model)->hidden_size;
     const size_t num_tags = eb_model_config(model)->num_tags;
     const eb_model_scales *scales = eb_tensor_of(model, 0, EB_MODEL_SCALES);
     const int32_t *bias = eb_tensor_of(model, 0, EB_TAGGER_BIAS);
     const int32_t *multipliers = eb_tensor_of(model, 0, EB_TAGGER_MULTIPLIER);
-    int32_t best[EB_ROWS];
     for (size_t first = 0; first < num_tags; first += EB_COLUMNS) {
         const size_t count = num_tags - first < EB_COLUMNS ? num_tags - first : EB_COLUMNS;
         const size_t columns = EB_ROUND_UP(count);
@@ -391,19 +392,20 @@ static void tag_rows(const eb_model *model, const parts *p, const int8_t *x, siz
             for (size_t j = first; j < first + count; j++) {
                 const int32_t sum = eb_add(p->sums[r * columns + j - first], bias[j]);
                 const int32_t logit = eb_multiply_wide(sum, multipliers[j], scales->tagger_shift);
-                if (j == 0 || logit > best[r]) {
-                    best[r] = logit;
-                    tags[r] = (uint16_t)j;
-                }
+                scores[r * num_tags + j] = eb_tag_score((logit >> 8) + (logit >> 7 & 1));
             }
     }
 }
 
-static void tag(const eb_model *model, size_t n, const void *x, uint16_t *tags, void *scratch) {
-    const size_t h = eb_model_config(model)->hidden_size;
-    const parts p = lay_out(eb_model_config(model), n, scratch);
+/* The scores take the place of the keys and values, which nobody needs any more. */
+static int16_t *tag(const eb_model *model, size_t n, const void *x, void *scratch) {
+    const eb_config *config = eb_model_config(model);
+    const parts p = lay_out(config, n, scratch);
+    int16_t *scores = (int16_t *)(void *)p.keys;
     for (size_t i = 0; i < n; i += EB_ROWS)
-        tag_rows(model, &p, (const int8_t *)x + i * h, n - i < EB_ROWS ? n - i : EB_ROWS, tags + i);
+        tag_rows(model, &p, (const int8_t *)x + i * config->hidden_size,
+                 n - i < EB_ROWS ? n - i : EB_ROWS, scores + i * config->num_tags);
+    return scores;
 }
 #endif
 

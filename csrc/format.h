@@ -77,7 +77,8 @@ typedef struct eb_file_header {
 #define EB_TAGGER_WEIGHT 29
 #define EB_TAGGER_BIAS 30
 #define EB_TAGGER_MULTIPLIER 31 /* int8 */
-#define EB_NUM_ROLES 32
+#define EB_TAG_TRANSITIONS 32   /* int8 in all models; as eb_model_transitions tells */
+#define EB_NUM_ROLES 33
 
 /* Largest shift of a 64-bit product of a sum and its multiplier. */
 #define EB_MAX_SHIFT 62

@@ -314,6 +314,10 @@ const char *eb_model_label(const eb_model *model, uint32_t i, size_t *label_size
     return name_of(model->file, model->file->labels, i, label_size);
 }
 
+const int8_t *eb_model_transitions(const eb_model *model) {
+    return eb_tensor_of(model, 0, EB_TAG_TRANSITIONS);
+}
+
 const char *eb_model_tag(const eb_model *model, uint32_t i, size_t *tag_size) {
     if (i >= model->file->config.num_tags)
         return NULL;

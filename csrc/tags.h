@@ -1,8 +1,21 @@
-/* From tags in the BIO scheme to entities; private to csrc. */
+/* From scores of tags to the best tags, and from these to entities; private to csrc. */
 #ifndef EB_TAGS_H
 #define EB_TAGS_H
 
 #include "edgebert.h"
+
+#define EB_MOST_TAG_SCORE 8191 /* either way */
+
+/* A logit in units of 1 / 256 as a score. */
+static inline int16_t eb_tag_score(int32_t logit) {
+    if (logit > EB_MOST_TAG_SCORE)
+        return EB_MOST_TAG_SCORE;
+    return (int16_t)(logit < -EB_MOST_TAG_SCORE ? -EB_MOST_TAG_SCORE : logit);
+}
+
+/* eb_best_tags with arguments that were checked. */
+void eb_decode_tags(const int8_t *transitions, uint32_t num_tags, const eb_word *words,
+                    uint32_t count, int16_t *scores, uint16_t *tags);
 
 /* What was found so far, word by word. */
 typedef struct eb_bio {

@@ -13,6 +13,7 @@ enum {
     TYPES,
     LABELS,
     TAGS,
+    TAGS_AND_START,
     BYTES,
     LAYER_I8,
     MODEL_I8
@@ -60,6 +61,7 @@ static const struct {
     [EB_TAGGER_WEIGHT] = {TAG_HEAD, HIDDEN, TAGS, 1, {F32, I8, I4}},
     [EB_TAGGER_BIAS] = {TAG_HEAD, ONE, TAGS, 0, {F32, I32, I32}},
     [EB_TAGGER_MULTIPLIER] = {TAG_HEAD, ONE, TAGS, 0, {NONE, I32, I32}},
+    [EB_TAG_TRANSITIONS] = {TAG_HEAD, TAGS, TAGS_AND_START, 0, {I8, I8, I8}},
 };
 
 static int is_in_model(const eb_config *config, uint32_t role) {
@@ -78,6 +80,7 @@ static uint32_t extent(const eb_config *config, int dimension) {
         [TYPES] = config->type_vocab_size,
         [LABELS] = config->num_labels,
         [TAGS] = config->num_tags,
+        [TAGS_AND_START] = config->num_tags + 1,
         [BYTES] = 256,
         [LAYER_I8] = sizeof(eb_layer_scales) / sizeof(int32_t),
         [MODEL_I8] = sizeof(eb_model_scales) / sizeof(int32_t),

@@ -78,6 +78,11 @@ class ModelConfig:
         """Number of tag logits of each token; 0: the model has no tagging head."""
         return len(self.tags)
 
+    @property
+    def num_tags_and_start(self) -> int:
+        """What a tag may follow: a tag, or nothing at the start of a text."""
+        return self.num_tags + 1
+
     def to_dict(self) -> dict[str, Any]:
         """A document of plain JSON types, which :meth:`from_dict` reads back."""
         document = asdict(self)

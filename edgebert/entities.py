@@ -1,4 +1,4 @@
-"""Tags of tokens become entities of a text; the C library does the same for devices."""
+"""Scores of tags become tags, and these entities of a text; the C library does both."""
 
 from __future__ import annotations
 
@@ -31,33 +31,73 @@ class Entity:
         return f"{self.type}={self.text}"
 
 
+def quantise_transitions(transitions: np.ndarray) -> np.ndarray:
+    """How well tags follow each other in units of 1 / 16, as all files hold it: int8."""
+    return np.clip(np.rint(transitions * 16), -128, 127).astype(np.int8)
+
+
+def tag_scores(logits: np.ndarray) -> np.ndarray:
+    """Logits of tags, float32 of any shape, in units of 1 / 256, as the decoder takes them."""
+    logits = np.ascontiguousarray(logits, np.float32)
+    scores = np.empty(logits.shape, np.int16)
+    pointers = ffi.from_buffer("float[]", logits), ffi.from_buffer("int16_t[]", scores)
+    lib.eb_tag_scores(pointers[0], logits.size, pointers[1])
+    return scores
+
+
+def best_tags(transitions: np.ndarray, words: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """The best sequence of tags of a text's words (Viterbi), uint16 [num_tokens].
+
+    All tokens of a word have its tag; tokens of no word have 0.
+
+    Args:
+        transitions: int8 [num_tags, num_tags + 1], row: the tag, column: the tag before, the last
+            one at the start of a text; in units of 1 / 16.
+        words: uint32 [num_tokens, 3], as in :class:`edgebert.sequence.Sequences`.
+        scores: int16 [num_tokens, num_tags], of :func:`tag_scores`.
+    """
+    used, tags = np.array(scores, np.int16, order="C"), np.empty(len(scores), np.uint16)
+    status = lib.eb_best_tags(
+        ffi.from_buffer("int8_t[]", np.ascontiguousarray(transitions, np.int8)),
+        transitions.shape[0],
+        word_pointer(words),
+        len(used),
+        ffi.from_buffer("int16_t[]", used),
+        ffi.from_buffer("uint16_t[]", tags),
+    )
+    assert status == lib.EB_OK, status
+    return tags
+
+
 class EntityFinder:
-    """Reads tags in the BIO scheme as conlleval does.
+    """Finds entities by scores of tags, which are read in the BIO scheme as conlleval does.
 
     Args:
         names: of all tags, in the order of their numbers: ``O``, ``B-city``, ``I-city`` ...
+        transitions: as :func:`best_tags` takes them.
     """
 
-    def __init__(self, names: Sequence[str]) -> None:
+    def __init__(self, names: Sequence[str], transitions: np.ndarray) -> None:
+        self._transitions = transitions
         self._utf8 = [name.encode() for name in names]
         self._names = ffi.new("eb_name[]", len(names))
         for struct, utf8 in zip(self._names, self._utf8, strict=True):
             struct.text, struct.size = ffi.from_buffer(utf8), len(utf8)
 
-    def __call__(self, text: str, words: np.ndarray, tags: np.ndarray) -> tuple[Entity, ...]:
+    def __call__(self, text: str, words: np.ndarray, scores: np.ndarray) -> tuple[Entity, ...]:
         """The entities of a text, in their order.
 
         Args:
             text: the text; of a pair, the first one.
             words: uint32 [num_tokens, 3], as in :class:`edgebert.sequence.Sequences`.
-            tags: uint16 [num_tokens]: the number of each token's tag.
+            scores: int16 [num_tokens, num_tags], of :func:`tag_scores`.
         """
-        count = len(tags)
+        count, tags = len(scores), best_tags(self._transitions, words, scores)
         entities, found = ffi.new("eb_entity[]", count), ffi.new("uint32_t *")
         status = lib.eb_find_entities(
             self._names,
             len(self._names),
-            ffi.from_buffer("uint16_t[]", np.ascontiguousarray(tags, np.uint16)),
+            ffi.from_buffer("uint16_t[]", tags),
             word_pointer(np.ascontiguousarray(words, np.uint32)),
             count,
             entities,

@@ -207,6 +207,11 @@ class Answer(NamedTuple):
     tag_logits: np.ndarray
 
 
+def tag_scores(answer: Answer) -> np.ndarray:
+    """The tags' logits in units of 2^-8, at most 8191: int64 [num_tokens, num_tags]."""
+    return np.clip(round_shift(answer.tag_logits, LOGIT_BITS - 8), -8191, 8191)
+
+
 def mean(x: np.ndarray) -> np.ndarray:
     """The mean of hidden states, scaled to length 1: int64 [hidden_size] in units of 2^-16."""
     sums = x.sum(axis=0)

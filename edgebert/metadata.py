@@ -9,6 +9,9 @@ import base64
 import json
 import zlib
 from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
 
 from edgebert.config import ModelConfig
 from edgebert.errors import ModelError
@@ -16,6 +19,7 @@ from edgebert.version import __version__
 
 CONFIG = "edgebert.config"  # JSON of ModelConfig.to_dict()
 TOKENIZER = "edgebert.tokenizer"  # the tokenizer section (docs/format.md); in .onnx in base 85
+TRANSITIONS = "edgebert.tag_transitions"  # int8 (docs/format.md) in base 85; empty without tags
 DTYPE = "edgebert.dtype"  # of its arithmetic: f32, i8
 VARIANT = "edgebert.variant"  # one of VARIANTS (export/recipe.py); empty if it starts at vectors
 VERSION = "edgebert.version"  # that wrote the file
@@ -24,13 +28,32 @@ CHECKSUM = "edgebert.crc32"  # last in the file: CRC-32 of every byte before, 8 
 _UNSEALED = "00000000"
 
 
+class Metadata(NamedTuple):
+    """What an engine needs to know of a graph.
+
+    Attributes:
+        config: the model's.
+        tokenizer: the tokenizer section (docs/format.md).
+        tag_transitions: int8 [num_tags, num_tags + 1], as edgebert.entities.best_tags takes it.
+    """
+
+    config: ModelConfig
+    tokenizer: bytes
+    tag_transitions: np.ndarray
+
+
 def encode_metadata(
-    config: ModelConfig, tokenizer: bytes, dtype: str = "f32", variant: str = ""
+    config: ModelConfig,
+    tokenizer: bytes,
+    tag_transitions: bytes = b"",
+    dtype: str = "f32",
+    variant: str = "",
 ) -> dict[str, str]:
     """The entries to store, in this order; :func:`seal` fills in the last one's value."""
     return {
         CONFIG: json.dumps(config.to_dict(), ensure_ascii=False),
         TOKENIZER: base64.b85encode(tokenizer).decode("ascii"),
+        TRANSITIONS: base64.b85encode(tag_transitions).decode("ascii"),
         DTYPE: dtype,
         VARIANT: variant,
         VERSION: __version__,
@@ -38,8 +61,8 @@ def encode_metadata(
     }
 
 
-def decode_metadata(metadata: Mapping[str, str | bytes]) -> tuple[ModelConfig, bytes]:
-    """Config and tokenizer section; ModelError if they are missing or wrong.
+def decode_metadata(metadata: Mapping[str, str | bytes]) -> Metadata:
+    """Read :func:`encode_metadata`'s entries; ModelError if they are missing or wrong.
 
     What is bytes in a format that can hold them is bytes here.
     """
@@ -49,11 +72,16 @@ def decode_metadata(metadata: Mapping[str, str | bytes]) -> tuple[ModelConfig, b
     tokenizer = metadata[TOKENIZER]
     try:
         config = json.loads(metadata[CONFIG])
+        transitions = base64.b85decode(metadata.get(TRANSITIONS, ""))
         if isinstance(tokenizer, str):
             tokenizer = base64.b85decode(tokenizer)
     except (ValueError, RecursionError) as error:
         raise ModelError(f"the metadata is damaged: {error}") from error
-    return ModelConfig.from_dict(config), tokenizer
+    known = ModelConfig.from_dict(config)
+    shape = known.num_tags, known.num_tags_and_start
+    if len(transitions) != shape[0] * shape[1]:
+        raise ModelError("the metadata is damaged: the transitions are not those of its tags")
+    return Metadata(known, tokenizer, np.frombuffer(transitions, np.int8).reshape(shape))
 
 
 def find_entry(file: bytes, key: str) -> str:

@@ -61,7 +61,7 @@ class Model:
         self._engine = engine
         self.config: ModelConfig = engine.config
         self.tokenizer = engine.tokenizer
-        self._find_entities = EntityFinder(self.config.tags)
+        self._find_entities = EntityFinder(self.config.tags, engine.tag_transitions)
 
     @property
     def engine(self) -> str:
@@ -138,12 +138,12 @@ class Model:
         sequences = from_texts(self.tokenizer, texts, limit, types, words=True)
         outputs = self._engine.run(sequences)
         self._warn_of_cut(sequences.num_dropped)
-        assert outputs.tags is not None
+        assert outputs.tag_scores is not None
         return [
             self._result(
                 outputs.logits[i],
                 sequences.num_dropped[i],
-                self._find_entities(_first(text), sequences.words[i], outputs.tags[i]),
+                self._find_entities(_first(text), sequences.words[i], outputs.tag_scores[i]),
             )
             for i, text in enumerate(texts)
         ]
@@ -172,9 +172,10 @@ class Model:
             sequences = windows(self.tokenizer, text, self.max_tokens, stride)
             outputs = self._engine.run(sequences)
             entities: tuple[Entity, ...] = ()
-            if outputs.tags is not None:
-                words, tags = (join_windows(c, stride) for c in (sequences.words, outputs.tags))
-                entities = self._find_entities(text, words, tags)
+            if outputs.tag_scores is not None:
+                columns = sequences.words, outputs.tag_scores
+                words, scores = (join_windows(column, stride) for column in columns)
+                entities = self._find_entities(text, words, scores)
             results.append(self._result(outputs.logits.mean(axis=0), 0, entities))
         return results
 

@@ -95,6 +95,16 @@ class NativeModel:
             for text, length in texts
         )
 
+    def transitions(self) -> np.ndarray:
+        """How well tags follow each other, as :func:`edgebert.entities.best_tags` takes it."""
+        count = int(lib.eb_model_config(self.handle).num_tags)
+        pointer = lib.eb_model_transitions(self.handle)
+        size = count * (count + 1)
+        values = (
+            np.frombuffer(ffi.buffer(pointer, size), np.int8) if count else np.empty(0, np.int8)
+        )
+        return values.reshape(count, count + 1)
+
     def arena_size(self, num_tokens: int) -> int:
         """Bytes of arena for a run over so many tokens."""
         size = ffi.new("size_t *")

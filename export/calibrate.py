@@ -6,6 +6,7 @@ import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import numpy as np
 from edgebert import data
 from edgebert.config import ModelConfig
 from edgebert.engines import Outputs, open_engine
+from edgebert.entities import best_tags
 from edgebert.export.ebm import write_ebm
 from edgebert.export.float_reference import forward
 from edgebert.export.spec import ModelSpec
@@ -154,10 +156,14 @@ def measure_loss(exact: Outputs, path: Path, texts: Texts, spec: ModelSpec) -> L
     if config.labels:
         labels = [texts.labels[i] for i in rows] if texts.labels else None
         same, accuracy = _compare_logits(exact.logits[rows], found.logits, labels, config)
-    if exact.tags is not None and found.tags is not None:
-        counts = np.concatenate([_begins_word(words) for words in sequences.words])
-        expected = np.concatenate([exact.tags[i] for i in rows])
-        same_tags = _mean((np.concatenate(found.tags) == expected)[counts])
+    if exact.tag_scores is not None and found.tag_scores is not None:
+        best = partial(best_tags, engine.tag_transitions)
+        pairs = zip(rows, sequences.words, found.tag_scores, strict=True)
+        equal = [
+            (best(words, exact.tag_scores[i]) == best(words, scores))[_begins_word(words)]
+            for i, words, scores in pairs
+        ]
+        same_tags = _mean(np.concatenate(equal))
     if config.task == "embedding":
         cosine = _mean_cosine(found.pooled, exact.pooled[rows])
     return Loss(len(rows), same, accuracy, same_tags, cosine)

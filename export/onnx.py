@@ -81,7 +81,9 @@ def onnx_bytes(spec: ModelSpec, recipe: Recipe = STANDARD) -> bytes:
         ),
     )
     metadata = onnx.ModelProto()
-    entries = encode_metadata(spec.config, spec.tokenizer, recipe.dtype, recipe.variant)
+    entries = encode_metadata(
+        spec.config, spec.tokenizer, spec.tag_transitions, recipe.dtype, recipe.variant
+    )
     for key, value in entries.items():
         metadata.metadata_props.add(key=key, value=value)
     # Two serialised messages in a row are their union: so the checksum stands at the very end.

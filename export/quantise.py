@@ -92,7 +92,7 @@ class _Quantiser:
 
         def place(role: str) -> int:
             first = ("position", "token_type", "embeddings_norm", "model_scales")
-            heads = ("pooler", "classifier", "tagger")
+            heads = ("pooler", "classifier", "tag")
             return 0 if role.startswith(first) else 2 if role.startswith(heads) else 1
 
         return sorted(self.tensors, key=lambda key: (place(key[0]), key[1], number(key)))
@@ -157,6 +157,7 @@ class _Quantiser:
             )
         if self.config.num_tags:
             s["tagger_shift"] = self._wide("tagger", 127, scale, 2.0**-LOGIT_BITS)
+            self._put("tag_transitions", 0, self.spec.weight("tag_transitions"), 128)
         self._put("model_scales", 0, np.array([s[name] for name in MODEL_SCALES]), 2**31 - 1)
 
     def _wide(self, name: str, most_input: int, input_scale: float, unit: float) -> int:

@@ -16,7 +16,7 @@ class Role(NamedTuple):
 
     Attributes:
         name: ``qkv_weight``, ``pooler_bias``, ...
-        sources: names in ``BertForSequenceClassification``'s state dict (``tagger``: our own),
+        sources: names in ``BertForSequenceClassification``'s state dict (``tag…``: our own),
             ``{layer}`` to be filled in; several are stacked along the first axis.
         dimensions: shape of each source, as names of ModelConfig's attributes.
     """
@@ -82,7 +82,10 @@ LABEL_ROLES = (
     *_linear("pooler", "hidden_size", "hidden_size", "bert.pooler.dense"),
     *_linear("classifier", "num_labels", "hidden_size", "classifier"),
 )
-TAG_ROLES = _linear("tagger", "num_tags", "hidden_size", "tagger")
+TAG_ROLES = (
+    *_linear("tagger", "num_tags", "hidden_size", "tagger"),
+    Role("tag_transitions", ("tag_transitions",), ("num_tags", "num_tags_and_start")),
+)
 
 
 def all_roles(config: ModelConfig) -> Iterator[tuple[Role, int]]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edgebert.config import ModelConfig
+from edgebert.entities import quantise_transitions
 from edgebert.export.roles import all_roles
 
 if TYPE_CHECKING:
@@ -24,7 +25,8 @@ class Weight:
         role: ``qkv_weight``, ``pooler_bias``, ...
         layer: encoder layer; 0 for the weights outside the encoder.
         values: float32, or integers; C-contiguous. Matrices are [out, in], as in PyTorch; query,
-            key and value are stacked to [3 * hidden_size, hidden_size].
+            key and value are stacked to [3 * hidden_size, hidden_size]. Transitions of tags are
+            int8 in models of any dtype.
     """
 
     role: str
@@ -59,6 +61,11 @@ class ModelSpec:
         """Values of one weight."""
         return next(w.values for w in self.weights if (w.role, w.layer) == (role, layer))
 
+    @property
+    def tag_transitions(self) -> bytes:
+        """The transitions of tags; none without tags."""
+        return self.weight("tag_transitions").tobytes() if self.config.tags else b""
+
     def weight_bytes(self, dtype: str | None = None) -> int:
         """Size of all weights, but for what a format fills up, as they are or as a dtype."""
         return sum(_bytes(weight, self.dtype, dtype or self.dtype) for weight in self.weights)
@@ -78,5 +85,7 @@ def _weights(checkpoint: Checkpoint) -> Iterator[Weight]:
     for role, layer in all_roles(checkpoint.config):
         parts = [checkpoint.state[source.format(layer=layer)] for source in role.sources]
         values = np.concatenate(parts, dtype=np.float32)
+        if role.name == "tag_transitions":
+            values = quantise_transitions(values)
         values.flags.writeable = False
         yield Weight(role.name, layer, values)

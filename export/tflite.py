@@ -45,7 +45,7 @@ def tflite_file(spec: ModelSpec, recipe: Recipe = STANDARD) -> bytes:
         classes[recipe.dtype](spec, tokens, recipe.variant).build()
         for tokens in lengths(spec.config, recipe)
     ]
-    entries = encode_metadata(spec.config, b"", recipe.dtype, recipe.variant)
+    entries = encode_metadata(spec.config, b"", spec.tag_transitions, recipe.dtype, recipe.variant)
     metadata = {key: text.encode() for key, text in entries.items()}
     metadata[TOKENIZER] = spec.tokenizer
     return seal(tflite_bytes(graphs, _DESCRIPTION.format(description(spec.config)), metadata))

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from edgebert.config import HashParams, ModelConfig
+from edgebert.entities import quantise_transitions
 from edgebert.export.roles import all_roles
 from edgebert.export.spec import ModelSpec, Weight
 from edgebert.tokenizer import Tokenizer
@@ -42,6 +43,9 @@ def random_spec(config: ModelConfig = SMALL, seed: int = 0, tokenizer: str = "wo
         values = rng.normal(0, 0.3 if rest else 0.1, shape)
         if role.name.endswith("norm_weight"):
             values += 1
-        weights.append(Weight(role.name, layer, values.astype(np.float32)))
+        values = values.astype(np.float32)
+        if role.name == "tag_transitions":
+            values = quantise_transitions(4 * values)  # so that they matter beside the logits
+        weights.append(Weight(role.name, layer, values))
     blob = (Tokenizer.word() if tokenizer == "word" else Tokenizer.wordpiece()).blob
     return ModelSpec(config, blob, tuple(weights))

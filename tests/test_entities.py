@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import functools
+import itertools
 import sys
 import unicodedata
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +19,7 @@ from hypothesis import strategies as st
 import edgebert
 from edgebert._native import ffi, lib
 from edgebert.engines import Outputs
-from edgebert.entities import Entity, EntityFinder
+from edgebert.entities import Entity, EntityFinder, best_tags, tag_scores
 from edgebert.export.ebm import write_ebm
 from edgebert.memory import aligned
 from edgebert.native import NativeModel
@@ -25,7 +28,8 @@ from edgebert.tokenizer import Tokenizer, to_utf8
 from tests.heads import TAGS, with_heads
 from tests.models import SMALL, random_spec
 
-FIND = EntityFinder(TAGS)
+FREE = np.zeros((len(TAGS), len(TAGS) + 1), np.int8)  # any tag may follow any other
+FIND = EntityFinder(TAGS, FREE)
 
 
 @functools.cache
@@ -62,6 +66,11 @@ def decode(tags: list[str], words: list[tuple[int, int]]) -> list[tuple[str, int
             entities.append((tag[2:], begin, end))
         last = tag
     return entities
+
+
+def scores_of(tags: Sequence[int]) -> np.ndarray:
+    """Scores that make each token's tag the likeliest by far."""
+    return np.eye(len(TAGS), dtype=np.int16)[np.array(tags, int)] * np.int16(4096)
 
 
 def as_tuples(entities: tuple[Entity, ...]) -> list[tuple[str, int, int]]:
@@ -124,17 +133,61 @@ def test_entities_are_those_of_a_plain_decoder(data: Any, text: str) -> None:
     tags_of_words = ["O"] * len(bounds)  # of words without tokens too
     for (index, _, _), tag in reversed(list(zip(words.tolist(), tags, strict=True))):
         tags_of_words[index] = TAGS[tag]
-    entities = FIND(text, words, np.array(tags, np.uint16))
+    entities = FIND(text, words, scores_of(tags))
     assert as_tuples(entities) == decode(tags_of_words, bounds)
     assert all(entity.text == text[entity.begin : entity.end] for entity in entities)
 
 
-def test_tags_that_have_no_name_are_refused() -> None:
-    word = np.array([[0, 0, 1]], np.uint32)
-    with pytest.raises(ValueError, match="no name"):
-        FIND("a", word, np.array([len(TAGS)], np.uint16))
+def test_a_tag_that_is_not_of_the_scheme_is_refused() -> None:
+    word, score = np.array([[0, 0, 1]], np.uint32), np.zeros((1, 1), np.int16)
     with pytest.raises(ValueError, match="BIO"):
-        EntityFinder(["city"])("a", word, np.array([0], np.uint16))
+        EntityFinder(["city"], np.zeros((1, 2), np.int8))("a", word, score)
+
+
+def score_of_path(path: Sequence[int], transitions: np.ndarray, scores: np.ndarray) -> int:
+    """In units of 1 / 256."""
+    befores = [transitions.shape[0], *path[:-1]]
+    steps = zip(path, befores, np.clip(scores, -8191, 8191).tolist(), strict=False)
+    return sum(row[tag] + 16 * int(transitions[tag, before]) for tag, before, row in steps)
+
+
+@given(data=st.data(), num_tags=st.integers(1, 3), num_words=st.integers(0, 5))
+def test_the_best_tags_are_those_of_all_sequences(data: Any, num_tags: int, num_words: int) -> None:
+    def drawn(low: int, high: int, *shape: int) -> np.ndarray:
+        count = int(np.prod(shape))
+        values = st.lists(st.integers(low, high), min_size=count, max_size=count)
+        return np.array(data.draw(values)).reshape(shape)
+
+    most = data.draw(st.sampled_from([3, 600, 32767]))
+    scores = drawn(-most, most, num_words, num_tags).astype(np.int16)
+    transitions = drawn(-128, 127, num_tags, num_tags + 1).astype(np.int8)
+    words = np.zeros((num_words, 3), np.uint32)
+    words[:, 0] = np.arange(num_words)
+    before = scores.copy()
+    tags = best_tags(transitions, words, scores)
+    np.testing.assert_array_equal(scores, before)
+    paths = itertools.product(range(num_tags), repeat=num_words)
+    best = max(score_of_path(path, transitions, scores) for path in paths)
+    assert score_of_path(tags.tolist(), transitions, scores) == best
+
+
+def test_tokens_that_begin_no_word_have_no_say() -> None:
+    rng = np.random.default_rng(0)
+    transitions = rng.integers(-128, 128, (5, 6)).astype(np.int8)
+    firsts = [1, 2, 5, 6]
+    words = np.zeros((9, 3), np.uint32)
+    words[:, 0] = [NO_WORD, 0, 1, 1, 1, 2, 5, NO_WORD, NO_WORD]
+    scores = rng.integers(-900, 900, (9, 5)).astype(np.int16)
+    tags = best_tags(transitions, words, scores)
+    alone = best_tags(transitions, words[firsts], scores[firsts])
+    np.testing.assert_array_equal(tags[firsts], alone)
+    assert tags.tolist() == [0, *tags[1:3], tags[2], tags[2], *tags[5:7], 0, 0]
+
+
+def test_scores_are_logits_in_steps_that_are_rounded_and_cut() -> None:
+    logits = np.array([0, 1, -1, 1 / 512, -1 / 512, 0.7, 31.99, 33, -33, np.inf, -np.inf, np.nan])
+    expected = [0, 256, -256, 1, 0, 179, 8189, 8191, -8191, 8191, -8191, -8191]
+    assert tag_scores(logits.reshape(3, 4)).ravel().tolist() == expected
 
 
 @pytest.fixture(scope="module", params=["labels and tags", "tagging"])
@@ -142,6 +195,14 @@ def file(request: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("tags") / "model.ebm"
     write_ebm(random_spec(with_heads(SMALL, request.param)), path)
     return path
+
+
+@pytest.fixture
+def free(model: edgebert.Model) -> edgebert.Model:
+    """The model, where any tag may follow any other."""
+    free = copy.copy(model)
+    free._find_entities = FIND
+    return free
 
 
 @pytest.fixture(scope="module")
@@ -162,7 +223,7 @@ def tag_by_token(model: edgebert.Model, monkeypatch: pytest.MonkeyPatch) -> None
         tags = []
         for data, ends in zip(sequences.bytes, sequences.ends, strict=True):
             tokens = np.split(data, ends[:-1])
-            tags.append(np.array([names.get(t.tobytes()[:1], 0) for t in tokens], np.uint16))
+            tags.append(scores_of([names.get(t.tobytes()[:1], 0) for t in tokens]))
         n, config = len(sequences), model.config
         zeros = np.zeros((n, config.num_labels), np.float32)
         return Outputs(zeros, np.zeros((n, config.hidden_size), np.float32), tags)
@@ -171,24 +232,24 @@ def tag_by_token(model: edgebert.Model, monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_results_hold_entities_in_characters_of_the_text(
-    model: edgebert.Model, monkeypatch: pytest.MonkeyPatch
+    free: edgebert.Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tag_by_token(model, monkeypatch)
+    tag_by_token(free, monkeypatch)
     text = "日 béla  iris, x \U0001f600 dora jo\ud800hn. b"
     expected = [("city", 2, 13), ("date", 18, 29), ("city", 30, 31)]
-    for result in model.infer([text, (text, "b b b")]):
+    for result in free.infer([text, (text, "b b b")]):
         assert as_tuples(result.entities) == expected
         assert [e.text for e in result.entities] == [text[a:b] for _, a, b in expected]
-    assert str(model.infer(text)).endswith("city=béla  iris, date=dora jo\ud800hn. city=b")
+    assert str(free.infer(text)).endswith("city=béla  iris, date=dora jo\ud800hn. city=b")
 
 
 @pytest.mark.parametrize("stride", [0, 1, 4, 7, SMALL.max_position_embeddings - 3])
 def test_entities_are_found_across_windows(
-    model: edgebert.Model, monkeypatch: pytest.MonkeyPatch, stride: int
+    free: edgebert.Model, monkeypatch: pytest.MonkeyPatch, stride: int
 ) -> None:
-    tag_by_token(model, monkeypatch)
+    tag_by_token(free, monkeypatch)
     text = "x b i , i " * 20
-    entities = model.infer(text, stride=stride).entities
+    entities = free.infer(text, stride=stride).entities
     expected = [(10 * k + a, 10 * k + b) for k in range(20) for a, b in ((2, 5), (8, 9))]
     assert [(entity.begin, entity.end) for entity in entities] == expected
 

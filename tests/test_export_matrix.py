@@ -68,20 +68,21 @@ def checkpoint(spec: ModelSpec, probe: Probe) -> Checkpoint:
 def probe_of(engine: Engine) -> Probe:
     outputs = engine.run_texts(PROBE)[0]
     tags = None
-    if outputs.tags is not None:
-        longest = max(map(len, outputs.tags))
-        rows = [np.pad(row, (0, longest - len(row))) for row in outputs.tags]
-        tags = np.array(rows, np.int64)
+    if outputs.tag_scores is not None:
+        longest = max(map(len, outputs.tag_scores))
+        found = [scores.argmax(1) for scores in outputs.tag_scores]
+        tags = np.array([np.pad(row, (0, longest - len(row))) for row in found], np.int64)
     return Probe(PROBE, outputs.logits, outputs.pooled, tags)
 
 
 def same_tags(found: Outputs, expected: Outputs) -> float:
     """The share of tokens; 1.0 if there are no tags."""
-    assert (found.tags is None) == (expected.tags is None)
-    if found.tags is None or expected.tags is None:
+    assert (found.tag_scores is None) == (expected.tag_scores is None)
+    if found.tag_scores is None or expected.tag_scores is None:
         return 1.0
-    assert all(row.dtype == np.uint16 for row in found.tags)
-    return float((np.concatenate(found.tags) == np.concatenate(expected.tags)).mean())
+    assert all(scores.dtype == np.int16 for scores in found.tag_scores)
+    tags = [np.concatenate(x.tag_scores or []).argmax(1) for x in (found, expected)]
+    return float((tags[0] == tags[1]).mean())
 
 
 def expected_error(name: str, suffix: str, dtype: str, variant: str) -> str:

@@ -74,16 +74,16 @@ def reference(spec: ModelSpec, text: edgebert.sequence.Text) -> np.ndarray:
 def check_by_reference(
     spec: ModelSpec, model: edgebert.Model, text: edgebert.sequence.Text
 ) -> None:
-    """Logits, pooled vector and the tag of each token are the reference's."""
+    """Logits, pooled vector and the scores of tags are the reference's."""
     answer = int8_reference.answer(spec, text)
     outputs, _ = model._engine.run_texts([text])
     unit = np.float32(2048 if spec.config.labels else 65536)
     np.testing.assert_array_equal(outputs.logits[0] * np.float32(65536), answer.logits)
     np.testing.assert_array_equal(outputs.pooled[0] * unit, answer.pooled)
     if spec.config.tags:
-        assert outputs.tags is not None
-        np.testing.assert_array_equal(outputs.tags[0], answer.tag_logits.argmax(axis=1))
-    assert (outputs.tags is not None) == bool(spec.config.tags)
+        assert outputs.tag_scores is not None
+        np.testing.assert_array_equal(outputs.tag_scores[0], int8_reference.tag_scores(answer))
+    assert (outputs.tag_scores is not None) == bool(spec.config.tags)
 
 
 @pytest.mark.parametrize(

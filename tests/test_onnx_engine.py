@@ -78,7 +78,9 @@ def test_a_graph_without_an_output_of_its_config_is_refused(tmp_path: Path) -> N
     onnx = pytest.importorskip("onnx", reason="needs the package onnx")
     write_model(random_spec(), tmp_path / "m.onnx")
     model = onnx.load(tmp_path / "m.onnx")
-    entries = encode_metadata(replace(SMALL, tags=TAGS), Tokenizer.word().blob)
+    tagged = replace(SMALL, tags=TAGS)
+    transitions = bytes(tagged.num_tags * tagged.num_tags_and_start)
+    entries = encode_metadata(tagged, Tokenizer.word().blob, transitions)
     del model.metadata_props[:]
     metadata = onnx.ModelProto()
     for key, value in entries.items():

@@ -15,8 +15,15 @@ from edgebert.config import HashParams, ModelConfig
 from edgebert.errors import ModelError
 from edgebert.export.onnx import OPSET, onnx_bytes, write_onnx
 from edgebert.export.spec import ModelSpec
-from edgebert.metadata import CONFIG, TOKENIZER, check_seal, decode_metadata, encode_metadata
-from tests.heads import HEADS, OUTPUTS, check_close, references, with_heads
+from edgebert.metadata import (
+    CONFIG,
+    TOKENIZER,
+    TRANSITIONS,
+    check_seal,
+    decode_metadata,
+    encode_metadata,
+)
+from tests.heads import HEADS, OUTPUTS, TAGS, check_close, references, with_heads
 from tests.models import SMALL, random_spec
 from tests.onnx_sessions import session
 
@@ -186,12 +193,20 @@ def test_export_is_deterministic(spec: ModelSpec) -> None:
 
 @pytest.mark.parametrize(
     "config",
-    [SMALL, SHAPES["regression"], replace(SMALL, labels=("ja", "näin", "", '"日本語"\n'))],
+    [
+        SMALL,
+        SHAPES["regression"],
+        replace(SMALL, labels=("ja", "näin", "", '"日本語"\n')),
+        replace(SMALL, tags=TAGS),
+    ],
 )
 def test_config_and_tokenizer_ride_inside(config: ModelConfig) -> None:
     spec = replace(random_spec(config), tokenizer=bytes(range(256)) * 3 + b"\0")
     metadata = session(onnx_bytes(spec)).get_modelmeta().custom_metadata_map
-    assert decode_metadata(metadata) == (config, spec.tokenizer)
+    found = decode_metadata(metadata)
+    assert (found.config, found.tokenizer) == (config, spec.tokenizer)
+    assert found.tag_transitions.tobytes() == spec.tag_transitions
+    assert found.tag_transitions.shape == (config.num_tags, config.num_tags + 1)
 
 
 @pytest.mark.parametrize(
@@ -209,6 +224,8 @@ def test_config_and_tokenizer_ride_inside(config: ModelConfig) -> None:
         (CONFIG, '{"labels": ["a"], "hash": {}, "hidden_size": true}'),
         (TOKENIZER, "\n"),
         (TOKENIZER, "é"),
+        (TRANSITIONS, "é"),
+        (TRANSITIONS, "00"),  # a byte, for a model without tags
     ],
 )
 def test_wrong_metadata_is_one_error(key: str, value: str) -> None:
@@ -216,6 +233,8 @@ def test_wrong_metadata_is_one_error(key: str, value: str) -> None:
     with pytest.raises(ModelError) as error:
         decode_metadata({**metadata, key: value})
     assert len(str(error.value).splitlines()) == 1
+    if key == TRANSITIONS:
+        return
     with pytest.raises(ModelError, match=key):
         decode_metadata({name: text for name, text in metadata.items() if name != key})
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
 import warnings
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,7 +26,7 @@ torch = pytest.importorskip("torch", reason="training needs torch: pip install '
 
 from edgebert.export.checkpoint import read_checkpoint  # noqa: E402
 from edgebert.export.roles import state_shapes  # noqa: E402
-from edgebert.train import augment, bert, finetune, tags  # noqa: E402
+from edgebert.train import augment, bert, finetune, tags, transitions  # noqa: E402
 from edgebert.train.checkpoint import load_torch  # noqa: E402
 from edgebert.train.run import Job, train  # noqa: E402
 from edgebert.train.targets import Targets  # noqa: E402
@@ -89,11 +91,11 @@ def test_the_checkpoint_is_what_export_expects(tmp_path: Path, label: bool) -> N
     probe = checkpoint.probe
     assert probe is not None and probe.tags is not None and probe.pooled is not None
     again = bert.answers(*load_torch(options.output), probe.texts)
-    assert again.tags is not None and again.pooled is not None
+    assert again.tag_scores is not None and again.pooled is not None
     np.testing.assert_allclose(again.logits, probe.logits, atol=1e-6)
     np.testing.assert_allclose(again.pooled, probe.pooled, atol=1e-6)
-    for row, expected in zip(again.tags, probe.tags, strict=True):
-        assert row.tolist() == expected[expected >= 0].tolist()
+    for scores, expected in zip(again.tag_scores, probe.tags, strict=True):
+        assert scores.argmax(1).tolist() == expected[expected >= 0].tolist()
 
 
 def test_an_interrupted_run_goes_on_and_ends_the_same(tmp_path: Path) -> None:
@@ -154,7 +156,7 @@ def test_a_words_tag_is_that_of_its_first_token(
         assert max(counts) > 1
     assert found.tolist() == firsts
     (target,) = tags.targets(data, [found], ("O", "B-x"))
-    asked = [i for i, value in enumerate(target.tolist()) if value != tags.NO_TARGET]
+    asked = [i for i, value in enumerate(target.tolist()) if value != transitions.NO_TARGET]
     assert asked == [i for i in firsts if i >= 0]
 
 
@@ -162,17 +164,67 @@ def test_other_tokens_tags_change_neither_loss_nor_score() -> None:
     data = dataset("aa bb", "O B-x")
     names, firsts = ("O", "B-x"), [torch.tensor([1, 3])]
     judge = tags.SpanJudge(data, firsts, names)
+    free = torch.zeros(2, 3)
     for between in (0, 1):
-        assert judge([torch.tensor([between, 0, between, 1, between])])["span_f1"] == 1
+        scores = np.eye(2, dtype=np.int16)[[between, 0, between, 1, between]]
+        assert judge(bert.Predictions(torch.zeros(1, 0), None, [scores], free.numpy()))["span_f1"]
 
     def says(first: float) -> bert.Output:
         tag_logits = torch.tensor([[[first, 0], [3.0, 0], [first, 0], [0, 2.0], [first, 0]]])
         return bert.Output(torch.zeros(1, 0), torch.zeros(1, 1), tag_logits)
 
     objective = finetune.Labelled(Targets(None, tags=tags.targets(data, firsts, names)))
-    losses = [float(objective(lambda first=first: says(first), {}, [0])) for first in (-5.0, 5.0)]
+
+    class Says:
+        tag_transitions = free
+
+        def __init__(self, first: float) -> None:
+            self.first = first
+
+        def __call__(self) -> bert.Output:
+            return says(self.first)
+
+    losses = [float(objective(Says(first), {}, [0])) for first in (-5.0, 5.0)]
     expected = (np.log1p(np.exp(-3)) + np.log1p(np.exp(-2))) / 2  # of the two first tokens
-    assert losses == pytest.approx([expected] * 2)
+    assert losses == pytest.approx([expected] * 2, rel=1e-5)
+
+
+def test_the_loss_of_tags_is_the_likelihood_among_all_sequences() -> None:
+    """Texts of 0 to 3 words, some with tokens between them, against all paths written out."""
+    torch.manual_seed(0)
+    no = transitions.NO_TARGET
+    targets = torch.tensor([[no, 2, no, 0, 1], [no, no, no, no, no], [1, 1, no, no, no]])
+    logits = torch.randn(3, 5, 3, dtype=torch.float64, requires_grad=True)
+    between = (3 * torch.randn(3, 4, dtype=torch.float64)).requires_grad_()
+
+    def score(row: int, path: tuple[int, ...]) -> Any:
+        words = [i for i, target in enumerate(targets[row].tolist()) if target != no]
+        befores = (3, *path[:-1])
+        return sum(
+            logits[row, i, tag] + between[tag, before]
+            for i, tag, before in zip(words, path, befores, strict=True)
+        )
+
+    expected = 0
+    for row in (0, 2):
+        right = tuple(target for target in targets[row].tolist() if target != no)
+        paths = itertools.product(range(3), repeat=len(right))
+        everything = torch.stack([score(row, path) for path in paths]).logsumexp(0)
+        expected = expected + (everything - score(row, right)) / 5
+    loss = transitions.path_loss(logits, between, targets)
+    torch.testing.assert_close(loss, expected)
+    found = torch.autograd.grad(loss, (logits, between))
+    torch.testing.assert_close(found, torch.autograd.grad(expected, (logits, between)))
+    nothing = transitions.path_loss(logits, between, torch.full((3, 5), no))
+    assert nothing == 0 and nothing.requires_grad
+
+
+def test_training_starts_with_what_bio_allows() -> None:
+    starts = transitions.first_transitions(("O", "B-x", "I-x", "I-y"))
+    least = transitions.LEAST
+    assert starts[:2].eq(0).all()
+    assert starts[2].tolist() == [least, 0, 0, least, least]
+    assert starts[3].tolist() == [least, least, least, 0, least]
 
 
 def test_tags_that_training_never_saw_count_as_missed(tmp_path: Path) -> None:

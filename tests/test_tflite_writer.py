@@ -31,6 +31,7 @@ from edgebert.metadata import (
     CONFIG,
     DTYPE,
     TOKENIZER,
+    TRANSITIONS,
     VARIANT,
     VERSION,
     decode_metadata,
@@ -236,9 +237,11 @@ def test_metadata_ride_inside_and_the_checksum_is_last(kind: str, spec: ModelSpe
         if model.Buffers(e.Buffer()).DataLength()
     }
     assert list(found) == [
-        name for name in (CONFIG, TOKENIZER, DTYPE, VARIANT, VERSION, CHECKSUM) if name in found
+        name
+        for name in (CONFIG, TOKENIZER, TRANSITIONS, DTYPE, VARIANT, VERSION, CHECKSUM)
+        if name in found
     ]
-    assert decode_metadata(found) == (spec.config, spec.tokenizer)
+    assert decode_metadata(found)[:2] == (spec.config, spec.tokenizer)
     del found[CONFIG], found[TOKENIZER]
     assert found.pop(VARIANT, b"").decode() == recipe.variant
     assert found == {

@@ -230,8 +230,10 @@ eb_status eb_classify_tokens(const eb_model *model, const uint8_t *bytes, const 
                              float *logits, float *pooled);
 
 /* ---- tags ------------------------------------------------------------------------------------
- * A model with tags finds things in a text: each word gets the tag of its first token, and tags in
- * the BIO scheme say where things begin and go on. Of a pair, the words of a are tagged. */
+ * A model with tags finds things in a text: the state of each word's first token gives the word's
+ * tags scores, and of all sequences of tags the one is taken that has the largest sum of scores and
+ * of transitions from each word's tag to the next one's. Tags in the BIO scheme say where things
+ * begin and go on. Of a pair, the words of a are tagged. */
 
 typedef struct eb_entity {
     uint32_t begin, end; /* bytes of the text, from the first word to the end of the last one */
@@ -246,11 +248,25 @@ eb_status eb_tag(const eb_model *model, const eb_text *text, void *arena, size_t
                  float *logits, float *pooled, eb_entity *entities, uint32_t capacity,
                  eb_report *report);
 
-/* eb_classify_tokens that tags too. tags: uint16_t[count], the likeliest tag of each token, the
- * first of equals; left alone, and NULL allowed, if the model has none. */
+/* eb_classify_tokens that scores tags too. tag_scores: int16_t[count, num_tags], the tags' logits
+ * of each token in units of 1 / 256, at most 8191 (32) either way; left alone, and NULL allowed, if
+ * the model has no tags. eb_best_tags makes tags of them. */
 eb_status eb_tag_tokens(const eb_model *model, const uint8_t *bytes, const uint32_t *ends,
                         const uint8_t *types, uint32_t count, void *arena, size_t arena_size,
-                        float *logits, float *pooled, uint16_t *tags);
+                        float *logits, float *pooled, int16_t *tag_scores);
+
+/* Logits of tags, of any runtime, as such scores. */
+void eb_tag_scores(const float *logits, size_t count, int16_t *scores);
+
+/* How well tags follow each other, int8_t[num_tags, num_tags + 1] in units of 1 / 16: row i column
+ * j is tag i behind tag j, and the last column tag i of a text's first word. NULL without tags. */
+const int8_t *eb_model_transitions(const eb_model *model);
+
+/* tags[count] = of each token of a word the word's tag in the best sequence of them, among equals
+ * that of the lowest number from the last word on; of other tokens 0. words: of the tokens, as
+ * eb_sequence gives them. scores, int16_t[count, num_tags], are used up. */
+eb_status eb_best_tags(const int8_t *transitions, uint32_t num_tags, const eb_word *words,
+                       uint32_t count, int16_t *scores, uint16_t *tags);
 
 typedef struct eb_name {
     const char *text; /* UTF-8, not NUL-terminated */
@@ -259,7 +275,7 @@ typedef struct eb_name {
 
 /* The entities that tags of tokens make, as conlleval reads them: "B-x" begins one; "I-x" goes on
  * with one of type x, and else begins one; "O", and a word without tokens, ends it. names: all the
- * tags'; tags and words: of `count` tokens, as eb_tag_tokens and eb_sequence give them. At most
+ * tags'; tags and words: of `count` tokens, as eb_best_tags and eb_sequence give them. At most
  * `capacity` are stored and all are counted. EB_ERROR_ARGUMENT too if a tag has no name. */
 eb_status eb_find_entities(const eb_name *names, uint32_t num_names, const uint16_t *tags,
                            const eb_word *words, uint32_t count, eb_entity *entities,

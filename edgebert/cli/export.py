@@ -294,9 +294,9 @@ def _compare(
     numbers = [(found.logits, probe.logits), (found.pooled, probe.pooled)]
     differences = [np.abs(x - y[rows]).max(initial=0) for x, y in numbers if y is not None]
     same_tags = None
-    if found.tags is not None and probe.tags is not None:
-        pairs = zip(found.tags, probe.tags[rows], strict=True)
-        same_tags = float(np.concatenate([x == y[: len(x)] for x, y in pairs]).mean())
+    if found.tag_scores is not None and probe.tags is not None:
+        pairs = zip(found.tag_scores, probe.tags[rows], strict=True)
+        same_tags = float(np.concatenate([x.argmax(1) == y[: len(x)] for x, y in pairs]).mean())
     return float(np.max(differences)), same_tags, ""
 
 

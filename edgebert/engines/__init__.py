@@ -27,13 +27,14 @@ class Outputs:
     Attributes:
         logits: float32 [n, num_labels].
         pooled: float32 [n, hidden_size]; of length 1 in models without labels.
-        tags: for each text, uint16 [num_tokens]: the number of each token's likeliest tag, the
-            first of equals; [CLS] and [SEP] included. None if the model has no tags.
+        tag_scores: for each text, int16 [num_tokens, num_tags]: logits of each token's tags in
+            units of 1 / 256, at most 8191 either way; [CLS] and [SEP] included. None if the model
+            has no tags.
     """
 
     logits: np.ndarray
     pooled: np.ndarray
-    tags: list[np.ndarray] | None = None
+    tag_scores: list[np.ndarray] | None = None
 
 
 class Engine(Protocol):
@@ -44,12 +45,15 @@ class Engine(Protocol):
         dtype: arithmetic of the open artifact: ``f32``, ``i8``, ...
         config: the artifact's.
         tokenizer: the artifact's.
+        tag_transitions: the artifact's, as :func:`edgebert.entities.best_tags` takes them; empty
+            if it has no tags.
     """
 
     name: str
     dtype: str
     config: ModelConfig
     tokenizer: Tokenizer
+    tag_transitions: np.ndarray
 
     def __init__(self, path: Path, threads: int | None = None) -> None:
         """Open an artifact; raise ModelError if it is not one of this engine's.

@@ -8,6 +8,7 @@ import numpy as np
 
 from edgebert.config import ModelConfig
 from edgebert.engines import Outputs
+from edgebert.entities import tag_scores
 from edgebert.errors import ModelError
 from edgebert.hash import HashEmbedding
 from edgebert.sequence import Sequences
@@ -38,11 +39,11 @@ def check_sizes(config: ModelConfig, shapes: Mapping[str, Sequence[object]]) -> 
 
 
 def as_outputs(found: Mapping[str, np.ndarray]) -> Outputs:
-    """A graph's outputs, by name, of a batch; tags are as padded as they are."""
-    pooled, tags = found["pooled"], None
+    """A graph's outputs, by name, of a batch; scores of tags are as padded as they are."""
+    pooled, scores = found["pooled"], None
     if "tag_logits" in found:
-        tags = list(found["tag_logits"].argmax(axis=-1).astype(np.uint16))
-    return Outputs(found.get("logits", pooled[:, :0]), pooled, tags)
+        scores = list(tag_scores(found["tag_logits"]))
+    return Outputs(found.get("logits", pooled[:, :0]), pooled, scores)
 
 
 def in_batches(
@@ -53,19 +54,24 @@ def in_batches(
 ) -> Outputs:
     """Run sequences of like length together; outputs in the order given.
 
-    ``run`` gives tags as long as the sequences, or padded.
+    ``run`` gives scores of tags as long as the sequences, or padded.
     """
     logits = np.empty((len(sequences), config.num_labels), np.float32)
     pooled = np.empty((len(sequences), config.hidden_size), np.float32)
-    tags = [np.empty(len(ends), np.uint16) for ends in sequences.ends]
+    scores = empty_scores(sequences, config)
     by_length = sorted(range(len(sequences)), key=lambda i: len(sequences.ends[i]))
     for start in range(0, len(by_length), batch_size):
         rows = by_length[start : start + batch_size]
         outputs = run(sequences.select(rows))
         logits[rows], pooled[rows] = outputs.logits, outputs.pooled
-        for i, found in zip(rows, outputs.tags or (), strict=False):
-            tags[i][:] = found[: len(tags[i])]
-    return Outputs(logits, pooled, tags if config.num_tags else None)
+        for i, found in zip(rows, outputs.tag_scores or (), strict=False):
+            scores[i][:] = found[: len(scores[i])]
+    return Outputs(logits, pooled, scores if config.num_tags else None)
+
+
+def empty_scores(sequences: Sequences, config: ModelConfig) -> list[np.ndarray]:
+    """Room for the scores of all tokens' tags: int16 [num_tokens, num_tags] of each sequence."""
+    return [np.empty((len(ends), config.num_tags), np.int16) for ends in sequences.ends]
 
 
 def padded_inputs(

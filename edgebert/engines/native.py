@@ -11,6 +11,7 @@ import numpy as np
 
 from edgebert._native import ffi, lib
 from edgebert.engines import Outputs
+from edgebert.engines.batches import empty_scores
 from edgebert.errors import EdgebertError
 from edgebert.memory import aligned, status_text
 from edgebert.native import NativeModel
@@ -36,6 +37,7 @@ class NativeEngine:
         self.dtype = self.model.dtype
         self.config = self.model.config()
         self.tokenizer = Tokenizer.from_bytes(self.model.section("tokenizer"))
+        self.tag_transitions = self.model.transitions()
         self._thread = threading.local()
         self._pool: ThreadPoolExecutor | None = None
         if threads and threads > 1:
@@ -45,17 +47,15 @@ class NativeEngine:
 
     def run(self, sequences: Sequences) -> Outputs:
         """Run the sequences one by one: no padding, no waste. The threads share them out."""
-        tags = None
-        if self.config.num_tags:
-            tags = [np.empty(len(ends), np.uint16) for ends in sequences.ends]
-        outputs = self._outputs(len(sequences), tags)
+        scores = empty_scores(sequences, self.config) if self.config.num_tags else None
+        outputs = self._outputs(len(sequences), scores)
         self._share_out(len(sequences), lambda rows: self._run(sequences, rows, outputs))
         return outputs
 
     def run_texts(self, texts: Sequence[Text]) -> tuple[Outputs, list[int]]:
         """The same, with the tokens going from the tokenizer to the encoder within C.
 
-        Tags are of tokens, so texts that are tagged become sequences first.
+        Scores of tags are of tokens, so texts that are tagged become sequences first.
         """
         if self.config.num_tags:
             limit, types = self.config.max_position_embeddings, self.config.type_vocab_size
@@ -65,11 +65,11 @@ class NativeEngine:
         self._share_out(len(texts), lambda rows: self._run_texts(texts, rows, outputs, dropped))
         return outputs, dropped
 
-    def _outputs(self, count: int, tags: list[np.ndarray] | None = None) -> Outputs:
+    def _outputs(self, count: int, scores: list[np.ndarray] | None = None) -> Outputs:
         return Outputs(
             np.empty((count, self.config.num_labels), np.float32),
             np.empty((count, self.config.hidden_size), np.float32),
-            tags,
+            scores,
         )
 
     def _share_out(self, count: int, run: Callable[[range], None]) -> None:
@@ -93,7 +93,7 @@ class NativeEngine:
             return
         arena, arena_size = self._arena(max(len(sequences.ends[i]) for i in rows))
         logits_row, pooled_row = _rows_of(outputs.logits), _rows_of(outputs.pooled)
-        tags = outputs.tags
+        scores = outputs.tag_scores
         for i in rows:
             status = lib.eb_tag_tokens(
                 self.model.handle,
@@ -105,7 +105,7 @@ class NativeEngine:
                 arena_size,
                 logits_row(i),
                 pooled_row(i),
-                ffi.from_buffer("uint16_t[]", tags[i]) if tags else ffi.NULL,
+                ffi.from_buffer("int16_t[]", scores[i]) if scores else ffi.NULL,
             )
             if status != lib.EB_OK:
                 raise EdgebertError(status_text(status))

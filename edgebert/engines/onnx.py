@@ -53,7 +53,7 @@ class OnnxEngine:
             metadata = self._session.get_modelmeta().custom_metadata_map
         except Exception as error:  # onnxruntime raises many classes, some of them private
             raise ModelError(f"ONNX Runtime cannot load it: {_reason(error)}") from error
-        self.config, tokenizer = decode_metadata(metadata)
+        self.config, tokenizer, self.tag_transitions = decode_metadata(metadata)
         values = [*self._session.get_inputs(), *self._session.get_outputs()]
         check_sizes(self.config, {value.name: value.shape for value in values})
         self._names = output_names(self.config)

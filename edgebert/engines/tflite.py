@@ -34,7 +34,7 @@ class TfliteEngine:
         file = path.read_bytes()
         check_seal(file)
         metadata = read_metadata(file)
-        config, tokenizer = decode_metadata(metadata)
+        config, tokenizer, self.tag_transitions = decode_metadata(metadata)
         self.dtype = metadata.get(DTYPE, b"f32").decode("ascii", "replace")
         self.tokenizer = Tokenizer.from_bytes(tokenizer)
         self._hash = HashEmbedding(config.hash)

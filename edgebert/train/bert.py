@@ -23,9 +23,11 @@ from transformers import (
 )
 
 from edgebert.config import BERT_FIELDS, HashParams, ModelConfig
+from edgebert.entities import quantise_transitions, tag_scores
 from edgebert.hash import HashEmbedding
 from edgebert.sequence import Text, from_texts
 from edgebert.tokenizer import Tokenizer
+from edgebert.train.transitions import first_transitions
 
 
 class Vocabulary:
@@ -106,6 +108,7 @@ class BertWithHeads(BertPreTrainedModel):
         self.dropout = nn.Dropout(bert_config.hidden_dropout_prob)
         self.classifier = nn.Linear(width, config.num_labels) if labelled else None
         self.tagger = nn.Linear(width, config.num_tags) if config.num_tags else None
+        self.tag_transitions = nn.Parameter(first_transitions(config.tags)) if config.tags else None
         self.post_init()
 
     def forward(self, **batch: Tensor) -> Output:
@@ -175,12 +178,23 @@ class Predictions:
     Attributes:
         logits: float32 [n, num_labels].
         pooled: float32 [n, hidden_size]; None of models that do not tell.
-        tags: the number of each token's tag, int64 [num_tokens] each; None without tags.
+        tag_scores: of :func:`edgebert.entities.tag_scores`, int16 [num_tokens, num_tags] each;
+            None without tags.
+        tag_transitions: as :func:`edgebert.entities.best_tags` takes them; None without tags.
     """
 
     logits: Tensor
     pooled: Tensor | None = None
-    tags: list[Tensor] | None = None
+    tag_scores: list[np.ndarray] | None = None
+    tag_transitions: np.ndarray | None = None
+
+
+def transitions_of(model: Bert) -> np.ndarray:
+    """How well tags follow each other, as files hold it; empty without tags."""
+    transitions = getattr(model, "tag_transitions", None)
+    if transitions is None:
+        return np.empty((0, 1), np.int8)
+    return quantise_transitions(transitions.detach().cpu().numpy())
 
 
 @torch.no_grad()
@@ -189,7 +203,7 @@ def predict(model: Any, inputs: Sequence[Encoded], pad: int, batch_size: int = 6
     model.eval()
     order = sorted(range(len(inputs)), key=lambda i: len(inputs[i]))
     logits: list[Any] = [None] * len(inputs)
-    pooled, tags = logits.copy(), logits.copy()
+    pooled, scores = logits.copy(), logits.copy()
     for start in range(0, len(order), batch_size):
         rows = order[start : start + batch_size]
         batch = collate([inputs[i] for i in rows], pad)
@@ -200,11 +214,14 @@ def predict(model: Any, inputs: Sequence[Encoded], pad: int, batch_size: int = 6
             if own:
                 pooled[row] = output.pooled[i].float().cpu()
             if own and output.tag_logits is not None:
-                tags[row] = output.tag_logits[i, : len(inputs[row])].argmax(-1).cpu()
+                own_scores = output.tag_logits[i, : len(inputs[row])].float().cpu()
+                scores[row] = tag_scores(own_scores.numpy())
+    tagged = scores[0] is not None
     return Predictions(
         torch.stack(logits),
         None if pooled[0] is None else torch.stack(pooled),
-        None if tags[0] is None else tags,
+        scores if tagged else None,
+        transitions_of(model) if tagged else None,
     )
 
 

@@ -76,7 +76,7 @@ def save(
             "texts": [text if isinstance(text, str) else list(text) for text in probe_texts],
             **({"logits": probe.logits} if config.labels else {}),
             **({} if probe.pooled is None else {"pooled": probe.pooled}),
-            **({} if probe.tags is None else {"tags": pad_sequence(probe.tags, True, NO_TAG)}),
+            **({} if probe.tag_scores is None else {"tags": _likeliest_tags(probe)}),
         },
     }
     save_atomically(content, path)
@@ -147,8 +147,14 @@ def make_probe(checkpoint: Checkpoint) -> Probe:
         PROBE_TEXTS,
         answer.logits.numpy(),
         None if answer.pooled is None else answer.pooled.numpy(),
-        None if answer.tags is None else pad_sequence(answer.tags, True, NO_TAG).numpy(),
+        None if answer.tag_scores is None else _likeliest_tags(answer).numpy(),
     )
+
+
+def _likeliest_tags(answer: Predictions) -> Tensor:
+    """Of each token by itself: int64 [n, longest], NO_TAG behind a text's last token."""
+    rows = [torch.from_numpy(scores.argmax(1)) for scores in answer.tag_scores or ()]
+    return pad_sequence(rows, True, NO_TAG)
 
 
 def _to_torch(checkpoint: Checkpoint) -> Bert:

@@ -28,7 +28,7 @@ class TorchEngine:
         try:
             import torch
 
-            from edgebert.train.bert import run
+            from edgebert.train.bert import run, transitions_of
             from edgebert.train.checkpoint import load_torch
         except ImportError as error:
             raise MissingPackageError(
@@ -41,6 +41,7 @@ class TorchEngine:
             raise ModelError(str(error).removeprefix(f"{path}: ")) from error
         if threads:
             torch.set_num_threads(threads)
+        self.tag_transitions = transitions_of(self._model)
         self._torch, self._answer = torch, run
         self._hash = HashEmbedding(self.config.hash)
 

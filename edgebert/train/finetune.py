@@ -25,8 +25,8 @@ from edgebert.export.roles import WORD_EMBEDDINGS
 from edgebert.train.bert import Bert, Encoded, collate, predict
 from edgebert.train.checkpoint import remembered, save_atomically
 from edgebert.train.fake_quant import rounded
-from edgebert.train.tags import NO_TARGET
 from edgebert.train.targets import Judge, Targets
+from edgebert.train.transitions import padded, path_loss
 
 BUCKET = 50  # batches that are sorted by length together
 
@@ -102,10 +102,10 @@ class Objective(nn.Module, ABC):
 
 
 class Labelled(Objective):
-    """Cross entropy with the labels, or the squared distance to numbers; and that with the tags.
+    """Cross entropy with the labels, or the squared distance to numbers; and that of the tags.
 
     Args:
-        targets: of all rows. The tags' loss is the mean over all words of a batch.
+        targets: of all rows. The tags' loss is :func:`edgebert.train.transitions.path_loss`.
         label_smoothing: of labels, for classes.
         tag_weight: of the tags' loss.
     """
@@ -125,7 +125,9 @@ class Labelled(Objective):
             loss = self._of_labels(output.logits, self._targets.values[rows])
         if self._targets.tags is not None:
             tags = [self._targets.tags[row] for row in rows]
-            loss = loss + self._tag_weight * _of_tags(output.tag_logits, tags)
+            loss = loss + self._tag_weight * path_loss(
+                output.tag_logits, model.tag_transitions, padded(tags, output.tag_logits)
+            )
         return loss
 
     def _of_labels(self, logits: Tensor, targets: Tensor) -> Tensor:
@@ -133,18 +135,6 @@ class Labelled(Objective):
         if targets.is_floating_point():
             return functional.mse_loss(logits[:, 0], targets)
         return functional.cross_entropy(logits, targets, label_smoothing=self._label_smoothing)
-
-
-def _of_tags(logits: Tensor, tags: list[Tensor]) -> Tensor:
-    """Mean cross entropy over all words; logits float32 [batch, tokens, num_tags]."""
-    targets = torch.full(logits.shape[:2], NO_TARGET)
-    for row, tag in zip(targets, tags, strict=True):
-        row[: len(tag)] = tag
-    targets = targets.to(logits.device)
-    words = (targets != NO_TARGET).sum().clamp(min=1)  # a batch may have none
-    return (
-        functional.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="sum") / words
-    )
 
 
 def finetune(

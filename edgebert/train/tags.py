@@ -13,12 +13,13 @@ import torch
 from torch import Tensor
 
 from edgebert.config import ModelConfig
+from edgebert.entities import best_tags
 from edgebert.metrics import span_scores, spans
 from edgebert.sequence import NO_WORD, from_texts
 from edgebert.tokenizer import Tokenizer
+from edgebert.train.bert import Predictions
+from edgebert.train.transitions import NO_TARGET
 from edgebert.tsv import Dataset, split_words
-
-NO_TARGET = -100  # of tokens that begin no word; what cross_entropy leaves out
 
 
 def first_tokens(data: Dataset, tokenizer: Tokenizer, config: ModelConfig) -> list[Tensor]:
@@ -65,7 +66,7 @@ def tag_names(data: Dataset) -> tuple[str, ...]:
 
 
 class SpanJudge:
-    """From the tags of a data set's tokens to the scores of :func:`edgebert.metrics.span_scores`.
+    """From what a model says of a data set to the scores of :func:`edgebert.metrics.span_scores`.
 
     Args:
         data: texts with tags.
@@ -78,10 +79,18 @@ class SpanJudge:
         self._references = [list(spans(tags)) for tags in data.tags]
         self._firsts, self._names = firsts, names
 
-    def __call__(self, tags: Sequence[Tensor]) -> dict[str, float]:
-        """Scores of the number of each token's tag, int64 [tokens] for each text."""
-        found = [
-            list(spans([self._names[row[i]] if i >= 0 else "O" for i in first.tolist()]))
-            for first, row in zip(self._firsts, tags, strict=True)
-        ]
+    def __call__(self, predictions: Predictions) -> dict[str, float]:
+        """The scores; words that have no token are ``O``."""
+        assert predictions.tag_scores is not None and predictions.tag_transitions is not None
+        found = []
+        firsts = (first.numpy() for first in self._firsts)
+        for first, scores in zip(firsts, predictions.tag_scores, strict=True):
+            known = np.flatnonzero(first >= 0)
+            words = np.zeros((len(known), 3), np.uint32)
+            words[:, 0] = known
+            best = best_tags(predictions.tag_transitions, words, scores[first[known]])
+            tags = ["O"] * len(first)
+            for i, tag in zip(known.tolist(), best.tolist(), strict=True):
+                tags[i] = self._names[tag]
+            found.append(list(spans(tags)))
         return span_scores(self._references, found)

@@ -81,8 +81,8 @@ def judge(dev: Dataset, config: ModelConfig, tokenizer: Tokenizer) -> Judge:
         elif config.labels:
             labels = [config.labels[i] for i in logits.argmax(1).tolist()]
             result = score(config.task, dev.labels, labels)
-        if of_tags and predictions.tags is not None:
-            result |= of_tags(predictions.tags)
+        if of_tags:
+            result |= of_tags(predictions)
             if config.labels:
                 both = (result[METRICS[config.task][0]], result["span_f1"])
                 result[metrics_of(config.task, True)[0]] = sum(both) / 2

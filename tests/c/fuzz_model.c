@@ -42,7 +42,7 @@ static void repair_checksum(uint8_t *file, size_t size) {
     memcpy(file, &header, sizeof header);
 }
 
-/* What eb_tag found follows from the tags of the tokens, which are the tokens that it ran. */
+/* What eb_tag found follows from the scores of the tokens, which are the tokens that it ran. */
 static void check_entities(const eb_model *model, const eb_text *what, uint32_t num_tokens,
                            void *arena, size_t arena_size, const eb_entity *found, uint32_t count) {
     const eb_config *config = eb_model_config(model);
@@ -57,13 +57,18 @@ static void check_entities(const eb_model *model, const eb_text *what, uint32_t 
     for (uint32_t i = 0; i < tokens.count; i++)
         types[i] = types[i] < config->type_vocab_size ? types[i] : 0;
     float *logits = allocate(config->num_labels * sizeof(float));
+    int16_t *scores = allocate(tokens.count * config->num_tags * sizeof *scores);
     REQUIRE(eb_tag_tokens(model, bytes, ends, types, tokens.count, arena, arena_size, logits, NULL,
-                          tags) == EB_OK);
+                          scores) == EB_OK);
     free(logits);
     if (!config->num_tags) {
         REQUIRE(count == 0);
+        free(scores);
         return;
     }
+    REQUIRE(eb_best_tags(eb_model_transitions(model), config->num_tags, words, tokens.count, scores,
+                         tags) == EB_OK);
+    free(scores);
     eb_name *names = allocate(config->num_tags * sizeof *names);
     for (uint32_t i = 0; i < config->num_tags; i++)
         names[i].text = eb_model_tag(model, i, &names[i].size);

@@ -12,6 +12,7 @@
 
 #define LINE 4096
 #define MAX_NUMBERS 64
+#define MAX_SCORES 512
 
 /* What scalar.c has on microcontrollers. */
 static const eb_kernels small_kernels = {
@@ -278,9 +279,10 @@ static void test_golden(const char *model_name, const char *golden_name) {
     float *pooled = allocate(config->hidden_size * sizeof *pooled);
     uint8_t bytes[LINE];
     uint32_t ends[MAX_NUMBERS];
-    uint16_t tags[MAX_NUMBERS], expected_tags[MAX_NUMBERS];
+    static int16_t scores[MAX_SCORES], expected_scores[MAX_SCORES];
     CHECK(config->hidden_size <= MAX_NUMBERS && config->num_labels <= MAX_NUMBERS &&
-              config->max_position_embeddings <= MAX_NUMBERS,
+              config->max_position_embeddings <= MAX_NUMBERS &&
+              config->max_position_embeddings * config->num_tags <= MAX_SCORES,
           "a small model");
     CHECK(eb_model_use_isa(model, "z80") == EB_ERROR_UNSUPPORTED, "no such set");
     CHECK(eb_model_use_isa(model, "") == EB_ERROR_UNSUPPORTED, "no name");
@@ -296,8 +298,9 @@ static void test_golden(const char *model_name, const char *golden_name) {
         for (uint32_t j = 0; j < count; j++)
             expected[j] = strtol(number, &number, 10);
         const uint32_t num_tokens = tokens_of(model, &what, bytes, ends);
-        for (uint32_t j = 0; j < num_tokens && config->num_tags; j++)
-            expected_tags[j] = (uint16_t)strtol(number, &number, 10);
+        const uint32_t num_scores = num_tokens * config->num_tags;
+        for (uint32_t j = 0; j < num_scores; j++)
+            expected_scores[j] = (int16_t)strtol(number, &number, 10);
         CHECK(*number == '\n', "%s has other numbers", golden_name);
         for (size_t i = 0; i < eb_kernels_count(); i++) {
             if (!eb_kernels_get(i))
@@ -305,13 +308,13 @@ static void test_golden(const char *model_name, const char *golden_name) {
             const float *values = config->num_labels ? logits : pooled;
             CHECK(eb_model_use_isa(model, eb_kernels_get(i)->name) == EB_OK, "use");
             CHECK(eb_tag_tokens(model, bytes, ends, NULL, num_tokens, arena, arena_size, logits,
-                                pooled, tags) == EB_OK,
+                                pooled, scores) == EB_OK,
                   "%s", line);
             for (uint32_t j = 0; j < count; j++)
                 CHECK((long)(values[j] * 65536.0f) == expected[j], "%s: number %u is %ld, not %ld",
                       model->kernels->name, (unsigned)j, (long)(values[j] * 65536.0f), expected[j]);
-            for (uint32_t j = 0; j < num_tokens && config->num_tags; j++)
-                CHECK(tags[j] == expected_tags[j], "%s: tag of token %u", model->kernels->name,
+            for (uint32_t j = 0; j < num_scores; j++)
+                CHECK(scores[j] == expected_scores[j], "%s: score %u of tags", model->kernels->name,
                       (unsigned)j);
         }
     }
