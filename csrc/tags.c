@@ -23,16 +23,16 @@ static int begins_word(const eb_word *words, uint32_t i) {
 }
 
 /* Adds to the scores of a word's tags the best way to get to each; then the best of all is 0, and
- * none below -(4 * EB_MOST_TAG_SCORE): the next step stays within 16 bits.
+ * none is so far below that the next step would leave 16 bits, which compilers make vectors of.
  * before: of the word before, NULL for the first one. */
 static void add_best_ways(const int8_t *transitions, uint32_t num_tags, const int16_t *before,
                           int16_t *scores) {
     int32_t top = INT32_MIN;
     for (uint32_t tag = 0; tag < num_tags; tag++) {
         const int8_t *to_tag = transitions + (size_t)tag * (num_tags + 1);
-        int32_t best = before ? INT32_MIN : to_tag[num_tags] * SCORES_OF_TRANSITION;
+        int16_t best = (int16_t)(before ? INT16_MIN : to_tag[num_tags] * SCORES_OF_TRANSITION);
         for (uint32_t i = 0; before && i < num_tags; i++) {
-            const int32_t way = before[i] + to_tag[i] * SCORES_OF_TRANSITION;
+            const int16_t way = (int16_t)(before[i] + to_tag[i] * SCORES_OF_TRANSITION);
             best = way > best ? way : best;
         }
         scores[tag] = (int16_t)(eb_tag_score(scores[tag]) + best);
