@@ -11,7 +11,7 @@ PYTEST ?= -n auto
 
 SOURCES := pyproject.toml setup.py edgebert/_build.py csrc/CFLAGS $(wildcard csrc/*.[ch] csrc/*/*.[ch])
 
-.PHONY: help demo test test-c test-tflite environments fuzz lint format bench models wheel arduino clean
+.PHONY: help demo test test-c test-tflite environments fuzz lint format bench models wheel amalgamation arduino clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -60,6 +60,9 @@ wheel: $(BIN)/.lint ## build the wheel into dist/, and try it where nothing else
 	rm -rf dist build/lib build/bdist.*
 	$(BIN)/python -m build --wheel
 	PYTHON=$(BIN)/python tools/check_wheel.sh
+
+amalgamation: ## write the C library as one file and its header into out/amalgamation/
+	$(PYTHON) tools/make_amalgamation.py -o out/amalgamation
 
 arduino: $(BIN)/.demo ## write an Arduino library into out/, with the model of MODEL=… or sentiment
 	$(BIN)/python tools/make_arduino_library.py -m $(or $(MODEL),sentiment) -o out

@@ -1,8 +1,7 @@
+#include "kernels.h"
 #include "target.h"
 
 #if EB_DSP
-#include "kernels.h"
-
 #include "hash_scalar.h"
 #include "i8_dsp.h"
 #ifndef EB_NO_F32

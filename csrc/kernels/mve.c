@@ -1,8 +1,7 @@
+#include "kernels.h"
 #include "target.h"
 
 #if EB_MVE
-#include "kernels.h"
-
 #include "hash_scalar.h"
 #include "i8_mve.h"
 #ifndef EB_NO_F32
