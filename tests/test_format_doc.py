@@ -185,6 +185,17 @@ def test_the_reader_in_the_document_finds_all_tensors() -> None:
         np.testing.assert_array_equal(values, np.atleast_2d(stored))
 
 
+def test_the_scales_are_those_of_the_structs() -> None:
+    pytest.importorskip("mmh3", reason="needs the package mmh3")
+    from tests.ebm_reader import LAYER_SCALES, MODEL_SCALES
+
+    for name, ranges in (("layer_scales", LAYER_SCALES), ("model_scales", MODEL_SCALES)):
+        told = table_behind(f"| `{name}` | allowed |")
+        assert told[: len(ranges)] == [[field, f"{lo} to {hi}"] for field, lo, hi in ranges]
+        names = [field for cell, _ in told for field in cell.split(", ")]
+        assert names == [field for _, _, field in layout(f"eb_{name}")]
+
+
 def test_the_counts_of_labels_and_tensors_are_those_of_files() -> None:
     told = {name: allowed for _, _, name, _, allowed in HEADER}
     assert told["labels.size"] == "8 · num_labels"
