@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -32,6 +33,20 @@ def write_atomically(path: Path, data: bytes) -> None:
     """Write the whole file or none of it."""
     with replacing(path) as temporary:
         temporary.write_bytes(data)
+
+
+@contextlib.contextmanager
+def temporary_file(data: bytes, suffix: str) -> Iterator[Path]:
+    """A file that is gone after the block; who has it open or mapped may go on reading."""
+    try:
+        with tempfile.TemporaryDirectory(prefix="edgebert-") as folder:
+            path = Path(folder) / f"model{suffix}"
+            path.write_bytes(data)
+            yield path
+    except OSError as error:
+        raise EdgebertError(
+            f"cannot write a temporary file: {error.strerror or error}; TMPDIR names another folder"
+        ) from error
 
 
 def check_writable(*paths: Path) -> None:

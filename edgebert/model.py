@@ -7,7 +7,7 @@ import math
 import operator
 import os
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import cast, overload
 
@@ -15,9 +15,10 @@ import numpy as np
 
 from edgebert.builtin import model_path
 from edgebert.config import ModelConfig
-from edgebert.engines import Engine, Outputs, open_engine
+from edgebert.engines import ENGINES, Engine, Outputs, open_engine
 from edgebert.entities import Entity, EntityFinder
 from edgebert.errors import DataError, ModelError
+from edgebert.files import temporary_file
 from edgebert.sequence import Text, from_texts, join_windows, windows
 
 
@@ -54,7 +55,8 @@ class Result:
 class Model:
     """A model of any task; open it with :func:`edgebert.load`.
 
-    One Model may be used by many threads at once.
+    One Model may be used by many threads at once, and by processes that fork makes. Pickled, it is
+    its file, whole: it travels to other processes and machines and is opened there again.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -62,6 +64,9 @@ class Model:
         self.config: ModelConfig = engine.config
         self.tokenizer = engine.tokenizer
         self._find_entities = EntityFinder(self.config.tags, engine.tag_transitions)
+
+    def __reduce__(self) -> tuple[Callable[..., Model], tuple[bytes, str, int | None]]:
+        return _unpickle, (self._engine.file(), self.engine, self._engine.threads)
 
     @property
     def engine(self) -> str:
@@ -205,6 +210,11 @@ class Model:
             num_dropped,
             entities,
         )
+
+
+def _unpickle(file: bytes, engine: str, threads: int | None) -> Model:
+    with temporary_file(file, ENGINES[engine][0]) as path:
+        return Model(open_engine(path, threads))
 
 
 def _as_batch(texts: Text | Iterable[Text]) -> tuple[bool, list[Text]]:

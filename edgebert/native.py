@@ -55,6 +55,10 @@ class NativeModel:
         """Type of the arithmetic, of config.DTYPES."""
         return DTYPES[lib.eb_model_config(self.handle).dtype]
 
+    def file(self) -> bytes:
+        """The whole file."""
+        return self._map[:]
+
     def section(self, name: str) -> bytes:
         """The bytes of the header's span ``name``, for example ``tokenizer``."""
         span = getattr(ffi.cast("const eb_file_header *", self._file), name)

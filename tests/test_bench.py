@@ -265,7 +265,7 @@ def test_all_take_turns_and_only_their_own_time_counts() -> None:
 
 def test_threads_reach_onnx_runtime(files: list[str]) -> None:
     engine: Any = open_engine(Path(files[1]), 3)
-    assert engine._session.get_session_options().intra_op_num_threads == 3
+    assert engine._session().get_session_options().intra_op_num_threads == 3
 
 
 def test_progress_adds_up_to_the_time_measured(files: list[str]) -> None:

@@ -47,6 +47,7 @@ class Engine(Protocol):
         tokenizer: the artifact's.
         tag_transitions: the artifact's, as :func:`edgebert.entities.best_tags` takes them; empty
             if it has no tags.
+        threads: as it was opened with.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Engine(Protocol):
     config: ModelConfig
     tokenizer: Tokenizer
     tag_transitions: np.ndarray
+    threads: int | None
 
     def __init__(self, path: Path, threads: int | None = None) -> None:
         """Open an artifact; raise ModelError if it is not one of this engine's.
@@ -62,6 +64,9 @@ class Engine(Protocol):
             path: the file.
             threads: most threads that a run may use; None leaves it to the engine.
         """
+
+    def file(self) -> bytes:
+        """The artifact."""
 
     def run(self, sequences: Sequences) -> Outputs:
         """Run the sequences."""

@@ -12,6 +12,7 @@ import numpy as np
 from edgebert._native import ffi, lib
 from edgebert.engines import Outputs
 from edgebert.engines.batches import empty_scores
+from edgebert.engines.forks import PerProcess
 from edgebert.errors import EdgebertError
 from edgebert.memory import aligned, status_text
 from edgebert.native import NativeModel
@@ -39,11 +40,18 @@ class NativeEngine:
         self.tokenizer = Tokenizer.from_bytes(self.model.section("tokenizer"))
         self.tag_transitions = self.model.transitions()
         self._thread = threading.local()
-        self._pool: ThreadPoolExecutor | None = None
+        self.threads = threads
+        self._pool: PerProcess[ThreadPoolExecutor] | None = None
         if threads and threads > 1:
             from concurrent.futures import ThreadPoolExecutor  # 6 ms that most do not need
 
-            self._pool = ThreadPoolExecutor(threads)
+            self._pool = PerProcess(
+                ThreadPoolExecutor(threads), lambda: ThreadPoolExecutor(threads)
+            )
+
+    def file(self) -> bytes:
+        """See Engine."""
+        return self.model.file()
 
     def run(self, sequences: Sequences) -> Outputs:
         """Run the sequences one by one: no padding, no waste. The threads share them out."""
@@ -76,7 +84,8 @@ class NativeEngine:
         if self._pool is None or count <= SHARE:
             run(range(count))
             return
-        for share in [self._pool.submit(run, rows) for rows in _shares(count)]:
+        pool = self._pool()
+        for share in [pool.submit(run, rows) for rows in _shares(count)]:
             share.result()
 
     def _arena(self, num_tokens: int) -> tuple[Any, int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from edgebert.engines.batches import (
     padded_inputs,
     padded_tokens,
 )
+from edgebert.engines.forks import PerProcess
 from edgebert.errors import MissingPackageError, ModelError
 from edgebert.hash import HashEmbedding
 from edgebert.metadata import DTYPE, VARIANT, check_seal, decode_metadata, find_entry
@@ -38,7 +40,8 @@ class OnnxEngine:
 
     def __init__(self, path: Path, threads: int | None = None) -> None:
         onnxruntime = _onnxruntime()
-        file = path.read_bytes()
+        self._file = file = path.read_bytes()
+        self.threads = threads
         check_seal(file)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads or 0  # 0: as many as there are cores
@@ -47,19 +50,25 @@ class OnnxEngine:
         try:
             if self._variant == "custom-op":
                 options.register_custom_ops_library(library_path())
-            self._session = onnxruntime.InferenceSession(
-                file, options, providers=["CPUExecutionProvider"]
+            make = partial(
+                onnxruntime.InferenceSession, file, options, providers=["CPUExecutionProvider"]
             )
-            metadata = self._session.get_modelmeta().custom_metadata_map
+            session = make()
+            metadata = session.get_modelmeta().custom_metadata_map
         except Exception as error:  # onnxruntime raises many classes, some of them private
             raise ModelError(f"ONNX Runtime cannot load it: {_reason(error)}") from error
         self.config, tokenizer, self.tag_transitions = decode_metadata(metadata)
-        values = [*self._session.get_inputs(), *self._session.get_outputs()]
+        values = [*session.get_inputs(), *session.get_outputs()]
+        self._session = PerProcess(session, make)
         check_sizes(self.config, {value.name: value.shape for value in values})
         self._names = output_names(self.config)
         self.dtype = metadata.get(DTYPE, "f32")
         self.tokenizer = Tokenizer.from_bytes(tokenizer)
         self._hash = HashEmbedding(self.config.hash)
+
+    def file(self) -> bytes:
+        """See Engine."""
+        return self._file
 
     def run(self, sequences: Sequences) -> Outputs:
         """Run sequences of like length together."""
@@ -88,7 +97,7 @@ class OnnxEngine:
 
     def _outputs(self, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         try:
-            values = self._session.run(self._names, feeds)
+            values = self._session().run(self._names, feeds)
         except Exception as error:  # as above
             raise ModelError(f"ONNX Runtime cannot run it: {_reason(error)}") from error
         return dict(zip(self._names, values, strict=True))

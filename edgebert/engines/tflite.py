@@ -17,11 +17,13 @@ from edgebert.engines.batches import (
     padded_inputs,
     padded_tokens,
 )
+from edgebert.engines.forks import PerProcess
 from edgebert.errors import MissingPackageError, ModelError
+from edgebert.files import temporary_file
 from edgebert.hash import HashEmbedding
 from edgebert.metadata import DTYPE, VARIANT, check_seal, decode_metadata
 from edgebert.sequence import Sequences, Text, from_texts
-from edgebert.tflite import Tensor, open_graph
+from edgebert.tflite import Graph, Tensor, open_graph
 from edgebert.tokenizer import Tokenizer
 
 
@@ -31,7 +33,8 @@ class TfliteEngine:
     name = "tflite"
 
     def __init__(self, path: Path, threads: int | None = None) -> None:
-        file = path.read_bytes()
+        self._file = file = path.read_bytes()
+        self.threads = threads
         check_seal(file)
         metadata = read_metadata(file)
         config, tokenizer, self.tag_transitions = decode_metadata(metadata)
@@ -40,18 +43,28 @@ class TfliteEngine:
         self._hash = HashEmbedding(config.hash)
         variant = metadata.get(VARIANT, b"")
         self._takes_tokens = variant in (b"custom-op", b"portable")
-        self._graph = open_graph(path, variant == b"custom-op", threads)
-        for signature in self._graph.signatures.values():
+        graph = open_graph(path, variant == b"custom-op", threads)
+        for signature in graph.signatures.values():
             tensors = {**signature.inputs, **signature.outputs}
             check_sizes(config, {name: tensor.shape for name, tensor in tensors.items()})
         self._lengths = sorted(
             (signature.inputs["attention_mask"].shape[1], key)
-            for key, signature in self._graph.signatures.items()
+            for key, signature in graph.signatures.items()
         )
         if not self._lengths or self._lengths[-1][0] < 2:
             raise ModelError("it has no signature that takes tokens")
         longest = min(config.max_position_embeddings, self._lengths[-1][0])
         self.config = replace(config, max_position_embeddings=longest)
+
+        def make() -> Graph:
+            with temporary_file(file, ".tflite") as copy:  # at its path may be another by now
+                return open_graph(copy, variant == b"custom-op", threads)
+
+        self._graph = PerProcess(graph, make)
+
+    def file(self) -> bytes:
+        """See Engine."""
+        return self._file
 
     def run(self, sequences: Sequences) -> Outputs:
         """Run one sequence after the other, each padded to the next length that the file has."""
@@ -60,13 +73,14 @@ class TfliteEngine:
     def _run(self, sequence: Sequences) -> Outputs:
         count = len(sequence.ends[0])
         tokens, key = next(length for length in self._lengths if length[0] >= count)
-        signature = self._graph.signatures[key]
+        graph = self._graph()
+        signature = graph.signatures[key]
         if self._takes_tokens:
             feeds = padded_tokens(sequence, tokens)
         else:
             feeds = padded_inputs(sequence, self._hash, tokens)
         stored = {name: _stored(x, signature.inputs[name]) for name, x in feeds.items()}
-        outputs = self._graph.run(stored, key)
+        outputs = graph.run(stored, key)
         return as_outputs({name: _real(x, signature.outputs[name]) for name, x in outputs.items()})
 
     def run_texts(self, texts: Sequence[Text]) -> tuple[Outputs, list[int]]:

@@ -42,8 +42,13 @@ class TorchEngine:
         if threads:
             torch.set_num_threads(threads)
         self.tag_transitions = transitions_of(self._model)
+        self._path, self.threads = path, threads
         self._torch, self._answer = torch, run
         self._hash = HashEmbedding(self.config.hash)
+
+    def file(self) -> bytes:
+        """See Engine; as it is now at its path."""
+        return self._path.read_bytes()
 
     def run(self, sequences: Sequences) -> Outputs:
         """Run sequences of like length together."""
