@@ -17,6 +17,7 @@ from tests.conftest import REPO
 
 SMALL = REPO / "tests" / "data" / "small_i8.ebm"
 CONSUMER = REPO / "tests" / "cmake"
+EXAMPLE = REPO / "docs" / "examples" / "c"
 MAKE_LIBRARY = (sys.executable, REPO / "tools" / "make_arduino_library.py")
 ZEPHYR = REPO / "zephyr"
 SAMPLE = ZEPHYR / "samples" / "classify"
@@ -27,6 +28,7 @@ WARNINGS = ("-Wall", "-Wextra", "-Werror")
 PACKAGES = {
     "cmake": "cmake",
     "g++": "g++",
+    "pkg-config": "pkg-config",
     "arm-none-eabi-gcc": "gcc-arm-none-eabi libnewlib-arm-none-eabi",
     "arm-none-eabi-g++": "gcc-arm-none-eabi libnewlib-arm-none-eabi",
     "qemu-system-arm": "qemu-system-arm",
@@ -61,6 +63,15 @@ def logits(printed: str) -> list[int]:
     return [int(line, 16) for line in printed.split()]
 
 
+def example_answer() -> str:
+    """What docs/examples/c/classify.c prints."""
+    model = edgebert.load(SMALL)
+    return "".join(
+        f"{logit:+.3f} {label}\n"
+        for logit, label in zip(model.logits([TEXT])[0], model.labels, strict=True)
+    )
+
+
 @pytest.fixture(scope="module")
 def expected() -> list[int]:
     """The bits of the logits that the Python package gives."""
@@ -74,18 +85,45 @@ def test_add_subdirectory_builds_a_program_with_the_logits_of_the_package(
     assert logits(run(program, SMALL, TEXT)) == expected
 
 
-def test_installed_library_is_found_and_takes_options(tmp_path: Path, expected: list[int]) -> None:
+@pytest.fixture(scope="module")
+def prefix(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the library is installed, with all options, and moved to since."""
     options = ["-DEDGEBERT_NO_F32=ON", "-DEDGEBERT_LABELS_ONLY=ON"]
     options += ["-DEDGEBERT_ROWS=4", "-DEDGEBERT_COLUMNS=64"]
-    cmake(REPO / "csrc", tmp_path / "library", "-DCMAKE_BUILD_TYPE=MinSizeRel", *options)
-    run("cmake", "--install", tmp_path / "library", "--prefix", tmp_path / "prefix")
-    found = ("-DINSTALLED=ON", f"-DCMAKE_PREFIX_PATH={tmp_path / 'prefix'}")
-    program = cmake(CONSUMER, tmp_path / "consumer", *found) / "classify"
+    folder = tmp_path_factory.mktemp("installed")
+    cmake(REPO / "csrc", folder / "library", "-DCMAKE_BUILD_TYPE=MinSizeRel", *options)
+    run("cmake", "--install", folder / "library", "--prefix", folder / "first")
+    return (folder / "first").rename(folder / "prefix")
+
+
+def test_installed_library_is_found_and_takes_options(
+    tmp_path: Path, prefix: Path, expected: list[int]
+) -> None:
+    found = ("-DINSTALLED=ON", f"-DCMAKE_PREFIX_PATH={prefix}")
+    program = cmake(CONSUMER, tmp_path, *found) / "classify"
     assert logits(run(program, SMALL, TEXT)) == expected
     for left_out in ("small.ebm", "small_tagging_i8.ebm"):
         command = [str(program), str(REPO / "tests" / "data" / left_out), TEXT]
         refused = subprocess.run(command, capture_output=True, text=True)
         assert refused.returncode == 1 and "needs a feature" in refused.stdout, left_out
+
+
+def test_example_is_built_with_find_package(tmp_path: Path, prefix: Path) -> None:
+    program = cmake(EXAMPLE, tmp_path, f"-DCMAKE_PREFIX_PATH={prefix}") / "classify"
+    assert run(program, SMALL, TEXT) == example_answer()
+
+
+def test_example_is_built_with_pkg_config(
+    tmp_path: Path, prefix: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    need("pkg-config")
+    monkeypatch.setenv("PKG_CONFIG_PATH", str(next(prefix.rglob("pkgconfig"))))
+    flags = run("pkg-config", "--cflags", "--libs", "edgebert").split()
+    run("cc", *WARNINGS, EXAMPLE / "classify.c", "-o", tmp_path / "classify", *flags)
+    assert run(tmp_path / "classify", SMALL, TEXT) == example_answer()
+    header = (REPO / "csrc" / "include" / "edgebert.h").read_text("utf-8")
+    version = ".".join(re.findall(r"#define EB_VERSION_\w+ (\d+)", header))
+    assert run("pkg-config", "--modversion", "edgebert").strip() == version
 
 
 def test_toolchain_file_builds_a_program_for_a_microcontroller(

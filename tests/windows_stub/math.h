@@ -1,0 +1,2 @@
+/* See string.h. */
+float sqrtf(float x);
