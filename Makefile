@@ -11,7 +11,7 @@ PYTEST ?= -n auto
 
 SOURCES := pyproject.toml setup.py edgebert/_build.py csrc/CFLAGS $(wildcard csrc/*.[ch] csrc/*/*.[ch])
 
-.PHONY: help demo test test-c test-tflite environments fuzz lint format bench models wheel amalgamation arduino clean
+.PHONY: help demo test test-c test-tflite environments fuzz lint format bench models wheels amalgamation arduino clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -56,9 +56,8 @@ bench: $(BIN)/.test ## measure hash, tokenizers, encoder and start against their
 models: $(BIN)/.test ## write the models in the wheel and their cards, from models/*.pt and data sets
 	$(BIN)/python tools/make_models.py
 
-wheel: $(BIN)/.lint ## build the wheel into dist/, and try it where nothing else is installed
-	rm -rf dist build/lib build/bdist.*
-	$(BIN)/python -m build --wheel
+wheels: $(BIN)/.lint ## write source archive and wheels (ARCHS=…) to dist/, and try them where nothing else is
+	PYTHON=$(BIN)/python tools/make_wheels.sh
 	PYTHON=$(BIN)/python tools/check_wheel.sh
 
 amalgamation: ## write the C library as one file and its header into out/amalgamation/

@@ -37,7 +37,7 @@ HEAD = f"""\
  *
  *     cc {FLAGS} -c edgebert.c
  *
- * C99. The flags are those that it is fastest with; none is needed. -DEB_NO_F32 leaves out float32
+ * C99. The flags are those of the library; none is needed. -DEB_NO_F32 leaves out float32
  * models, -DEB_LABELS_ONLY those with tags and those without labels.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "edgebert.h"
