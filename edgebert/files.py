@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,8 @@ from edgebert.errors import DataError, EdgebertError
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary name beside ``path``, which takes its place if the block succeeds.
+
+    It is for a file or a folder, and gone if the block fails, or is interrupted.
 
     Raises:
         EdgebertError: the folder is missing or read-only, the disk full, ...
@@ -26,6 +29,8 @@ def replacing(path: Path) -> Iterator[Path]:
         raise EdgebertError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
         with contextlib.suppress(OSError):
+            if temporary.is_dir():
+                shutil.rmtree(temporary)
             temporary.unlink(missing_ok=True)
 
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -54,7 +53,7 @@ def make(name: str, row: dict[str, Any], data: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
         wanted = [("ebm", Recipe(DTYPE))]
         (artifact,) = export(checkpoint, Path(folder), wanted, texts / "train.tsv")
-        shutil.copyfile(artifact.path, DATA / f"{name}.ebm")
+        write_atomically(DATA / f"{name}.ebm", artifact.path.read_bytes())
     print(artifact.note or name)
     if "example" in row:
         row["example"] = [row["example"], str(load(DATA / f"{name}.ebm").infer(row["example"]))]

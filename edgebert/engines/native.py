@@ -93,8 +93,15 @@ class NativeEngine:
         arena: np.ndarray | None = getattr(self._thread, "arena", None)
         size = self.model.arena_size(num_tokens)
         if arena is None or arena.size < size:
-            arena = self._thread.arena = aligned(size)
+            try:
+                arena = aligned(size)
+            except MemoryError:
+                raise EdgebertError(
+                    f"no memory for an arena of {size:,} bytes, which {num_tokens} tokens take: "
+                    "use fewer threads, int8, or a model of fewer tokens"
+                ) from None
             self._thread.pointer = ffi.from_buffer(arena)
+            self._thread.arena = arena
         return self._thread.pointer, arena.size
 
     def _run(self, sequences: Sequences, rows: range, outputs: Outputs) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import subprocess
 import tempfile
 from dataclasses import dataclass
@@ -120,9 +121,19 @@ def make_command(board: Board, app: str, folder: Path, *arguments: str) -> list[
 def _make(board: Board, app: str, tokens: int, folder: Path) -> str:
     """All that make and the compilers said."""
     command = make_command(board, app, folder, f"TOKENS={tokens}")
-    return subprocess.run(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
-    ).stdout
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        start_new_session=True,  # of a group of their own, make and compilers can be ended together
+    ) as process:
+        try:
+            return process.communicate()[0]
+        except BaseException:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
 
 
 def _measure(

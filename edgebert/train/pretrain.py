@@ -256,7 +256,7 @@ class _Trainer:
                     self._evaluate()
                     if accelerator.is_main_process:
                         report(self._history[-1])
-                if interrupted.is_set():
+                if interrupted:
                     accelerator.set_trigger()
                 stop = accelerator.check_trigger()
                 now = time.perf_counter()
@@ -265,7 +265,7 @@ class _Trainer:
                     if accelerator.is_main_process:
                         save_atomically({"fingerprint": fingerprint, **self._state()}, memory)
                 if stop and not last:
-                    raise KeyboardInterrupt
+                    raise KeyboardInterrupt(*interrupted)
         return self._history
 
     def _train_step(self) -> None:
@@ -349,17 +349,17 @@ def _precision(wanted: str) -> str:
 
 
 @contextlib.contextmanager
-def _interruptions() -> Iterator[threading.Event]:
-    """An event that Ctrl-C and SIGTERM set; a second one interrupts at once."""
-    asked = threading.Event()
+def _interruptions() -> Iterator[list[int]]:
+    """Whether Ctrl-C or SIGTERM came: its number. A second one interrupts at once."""
+    asked: list[int] = []
     if threading.current_thread() is not threading.main_thread():  # which alone gets signals
         yield asked
         return
 
-    def ask(*_: Any) -> None:
-        if asked.is_set():
-            raise KeyboardInterrupt
-        asked.set()
+    def ask(number: int, _: Any) -> None:
+        if asked:
+            raise KeyboardInterrupt(number)
+        asked.append(number)
 
     before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
