@@ -11,7 +11,7 @@ PYTEST ?= -n auto
 
 SOURCES := pyproject.toml setup.py edgebert/_build.py csrc/CFLAGS $(wildcard csrc/*.[ch] csrc/*/*.[ch])
 
-.PHONY: help demo test test-c test-tflite environments fuzz lint format bench models wheels amalgamation arduino clean
+.PHONY: help demo test test-c test-tflite environments fuzz sanitize coverage-c lint format bench models wheels amalgamation arduino clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -33,10 +33,20 @@ test-tflite: $(BIN)/.test environments ## only the tests of .tflite files, in ev
 environments: ## make those of build/ in which tests run the oldest packages and TFLite Micro
 	@PYTHON=$(PYTHON) tools/make_environments.sh
 
-fuzz: ## fuzz the C library until stopped
-	$(MAKE) -C tests/c fuzz
+SECONDS ?= 60
+fuzz: $(BIN)/.test ## fuzz all that reads what others wrote, each for SECONDS=60
+	$(MAKE) -C tests/c fuzz SECONDS=$(SECONDS)
+	@mkdir -p build/fuzz_checkpoint
+	$(BIN)/python -m tests.fuzz_checkpoint -max_total_time=$(SECONDS) \
+	    -artifact_prefix=build/fuzz_checkpoint- build/fuzz_checkpoint
 
-lint: $(BIN)/.lint ## ruff, mypy and clang-format, as CI runs them
+sanitize: $(BIN)/.test ## tests of the Python extension under AddressSanitizer and UBSan
+	tools/sanitize.sh $(BIN)/python
+
+coverage-c: $(BIN)/.lint ## what of the C library its tests run: 95 % of lines, 85 % of branches at least
+	$(MAKE) -C tests/c coverage GCOVR=$(CURDIR)/$(BIN)/gcovr
+
+lint: $(BIN)/.lint ## ruff, mypy, clang-format and cppcheck, as CI runs them
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	@rm -rf build/types && mkdir -p build/types/edgebert
@@ -44,6 +54,8 @@ lint: $(BIN)/.lint ## ruff, mypy and clang-format, as CI runs them
 	@ln -s $(CURDIR)/tests $(CURDIR)/benchmarks build/types/
 	cd build/types && $(CURDIR)/$(BIN)/mypy --config-file $(CURDIR)/pyproject.toml
 	$(BIN)/clang-format --dry-run --Werror $$(git ls-files '*.c' '*.h' ':!:*_table*.h')
+	@if command -v cppcheck >/dev/null; then tools/cppcheck.sh; else \
+	    echo 'csrc not analysed: needs the Debian package cppcheck'; fi
 
 format: $(BIN)/.lint ## let ruff and clang-format rewrite the sources
 	$(BIN)/ruff check --fix .

@@ -28,6 +28,13 @@ common=$("$nm" "$library" | grep ' C ' || true)
 names=$("$nm" -g --defined-only "$library" | grep -vE ' eb_[a-z0-9_]+$' || true)
 [ -z "$names" ] || fail "exports names that do not begin with eb_" "$names"
 
+# Nothing calls itself, by whatever way, so that the stack has an end: tsort would find a circle. Where
+# the compiler told what calls what; through the table of kernels, none of which calls back, it cannot.
+calls=$(cat "${library%/*}"/*.ci 2>/dev/null |
+    sed -n 's/^edge: { sourcename: "\([^"]*\)" targetname: "\([^"]*\)".*/\1 \2/p')
+circle=$(echo "$calls" | awk '$1 && $1 == $2'; echo "$calls" | tsort 2>&1 >/dev/null || true)
+[ -z "$circle" ] || fail "has functions that call themselves" "$circle"
+
 for header in $(cd ../../csrc && ls *.h include/*.h kernels/kernels.h); do
     echo "#include \"$header\"" | $compiler -std=c99 $flags -x c - ||
         fail "a header that needs others" "$header"

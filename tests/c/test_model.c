@@ -325,7 +325,19 @@ static void test_damaged_files(const uint8_t *file, size_t size) {
     free(copy);
 }
 
+/* Nothing in a file is what it seems to a big-endian processor. */
+static void test_big_endian_refuses(const uint8_t *file, size_t size) {
+    size_t handle_size = 1 << 16;
+    void *handle = allocate(handle_size);
+    eb_model *model = NULL;
+    CHECK(eb_model_open(file, size, handle, handle_size, &model) == EB_ERROR_UNSUPPORTED, "open");
+    CHECK(model == NULL, "the handle is written only on success");
+    CHECK(eb_model_size(file, size, &handle_size) == EB_ERROR_UNSUPPORTED, "size");
+    free(handle);
+}
+
 static void test_file(const char *name) {
+    const uint32_t one = 1;
     FILE *stream = fopen(name, "rb");
     uint8_t *buffer = allocate(1 << 20);
     const size_t size = stream ? fread(buffer, 1, 1 << 20, stream) : 0;
@@ -335,6 +347,11 @@ static void test_file(const char *name) {
     if (!stream)
         return;
     fclose(stream);
+    if (*(const uint8_t *)&one != 1) {
+        test_big_endian_refuses(file, size);
+        free(file);
+        return;
+    }
     test_answers(file, size);
     test_wrong_use(file, size);
     test_tags(file, size);
