@@ -11,7 +11,7 @@ PYTEST ?= -n auto
 
 SOURCES := pyproject.toml setup.py edgebert/_build.py csrc/CFLAGS $(wildcard csrc/*.[ch] csrc/*/*.[ch])
 
-.PHONY: help demo test test-c test-tflite environments fuzz sanitize coverage-c lint format bench models wheels amalgamation arduino clean
+.PHONY: help demo test test-c coverage test-tflite environments fuzz sanitize coverage-c lint format bench models wheels amalgamation arduino clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -25,6 +25,10 @@ test: $(BIN)/.test test-c ## C tests under sanitizers, then all Python tests
 
 test-c: ## only the C tests and a little fuzzing, under AddressSanitizer and UBSan
 	$(MAKE) -C tests/c -j$$(nproc) -O --no-print-directory
+
+coverage: $(BIN)/.test ## all Python tests, and which lines of Python they do not reach
+	$(BIN)/python -m pytest $(PYTEST) --cov=edgebert --cov=export --cov-fail-under=90 \
+	    --cov-report=term-missing:skip-covered
 
 test-tflite: $(BIN)/.test environments ## only the tests of .tflite files, in every runtime
 	$(BIN)/python -m pytest $(PYTEST) tests/test_tflite_*.py tests/test_custom_op.py \

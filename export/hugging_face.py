@@ -89,8 +89,6 @@ def _vocabulary(path: Path) -> list[str]:
         return read_vocab_txt(path)
     except FileNotFoundError as error:
         raise ModelError(f"the folder has no {path.name}") from error
-    except UnicodeDecodeError as error:
-        raise ModelError(f"{path.name} is not UTF-8: {error}") from error
 
 
 def _safetensors(path: Path, checksum: object) -> dict[str, np.ndarray]:
