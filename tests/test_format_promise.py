@@ -122,9 +122,11 @@ def spec_of(found: Any) -> ModelSpec:
         labels=tuple(label.decode() for label in found.labels),
         tags=tuple(tag.decode() for tag in found.tags),
         hash=HashParams(
-            ("poly", "murmur3")[found.hash["family"]],
-            *(found.hash[name] for name in ebm_reader.HASH[1:6]),
-            bool(found.hash["boundary_marks"]),
+            **{
+                **found.hash,
+                "family": ("poly", "murmur3")[found.hash["family"]],
+                "boundary_marks": bool(found.hash["boundary_marks"]),
+            }
         ),
     )
     vectors = {name for name, _, rows, *_ in ebm_reader.ROLES if rows == 1}
