@@ -11,7 +11,7 @@ PYTEST ?= -n auto
 
 SOURCES := pyproject.toml setup.py edgebert/_build.py csrc/CFLAGS $(wildcard csrc/*.[ch] csrc/*/*.[ch])
 
-.PHONY: help demo test test-c coverage test-tflite environments fuzz sanitize coverage-c lint format bench models wheels amalgamation arduino clean
+.PHONY: help demo test test-c coverage test-tflite environments fuzz sanitize coverage-c lint docs format bench models wheels amalgamation arduino clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -60,6 +60,11 @@ lint: $(BIN)/.lint ## ruff, mypy, clang-format and cppcheck, as CI runs them
 	$(BIN)/clang-format --dry-run --Werror $$(git ls-files '*.c' '*.h' ':!:*_table*.h')
 	@if command -v cppcheck >/dev/null; then tools/cppcheck.sh; else \
 	    echo 'csrc not analysed: needs the Debian package cppcheck'; fi
+
+docs: $(BIN)/.lint ## build the documentation as a site into build/site; any warning is an error
+	@rm -rf build/sources && mkdir -p build/sources/edgebert
+	@ln -s $(CURDIR)/edgebert/* $(CURDIR)/export build/sources/edgebert/
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 
 format: $(BIN)/.lint ## let ruff and clang-format rewrite the sources
 	$(BIN)/ruff check --fix .
