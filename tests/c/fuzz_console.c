@@ -76,7 +76,7 @@ static void last_written(size_t app, const uint8_t *data, size_t size, char *las
         last[i] = serial.screen[(serial.written + i) % SCREEN];
 }
 
-/* From the last prompt but one on. */
+/* From where the app echoes the witness on. */
 static const char *answer_to_witness(const char *last) {
     const char *found = last;
     for (size_t i = 1; i + sizeof WITNESS < SCREEN; i++)
@@ -99,8 +99,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         return 0;
     const size_t app = data[0] % NUM_APPS;
     last_written(app, data + 1, size - 1, last);
-    const char *answer = answer_to_witness(expected[app]);
-    const size_t at = (size_t)(answer - expected[app]);
-    REQUIRE(memcmp(last + at, answer, SCREEN - at) == 0);
+    const char *first = answer_to_witness(expected[app]);
+    const size_t at = (size_t)(first - expected[app]);
+    REQUIRE(memcmp(last + at, first, SCREEN - at) == 0);
     return 0;
 }
