@@ -30,7 +30,7 @@ with atheris.instrument_imports(include=["edgebert", "zipfile", "json"]):
 from tests.test_checkpoint import TINY, write_folder
 
 FILES = ("config.json", "model.safetensors", "vocab.txt", "tokenizer_config.json")
-# All good parts run the same code, of which libFuzzer would keep the shortest, and grow that slowly.
+# All good parts run the same code: libFuzzer would keep the shortest and grow that slowly.
 OPTIONS = ("-max_len=16384", "-timeout=20", "-keep_seed=1", "-len_control=0")
 
 
