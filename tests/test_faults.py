@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
@@ -116,6 +116,19 @@ def test_an_export_whose_writes_fail_leaves_whole_files_alone(
     assert len(files_of(tmp_path)) == number // 2
     assert main([*EXPORT, str(tmp_path)]) == 0
     assert files_of(tmp_path) == whole
+
+
+@pytest.fixture(autouse=True)
+def _signals_as_in_a_shell() -> Iterator[None]:
+    """What runs in a script's background is started with SIGINT ignored."""
+    with ExitStack() as stack:
+        for number, handler in (
+            (signal.SIGINT, signal.default_int_handler),
+            (signal.SIGTERM, signal.SIG_DFL),
+            (signal.SIGHUP, signal.SIG_DFL),
+        ):
+            stack.callback(signal.signal, number, signal.signal(number, handler))
+        yield
 
 
 class Moments:
