@@ -4,7 +4,7 @@
 # archive, built by Clang; a wheel of another processor in Debian's Python for it, under qemu-user.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-python=$(command -v "${PYTHON:-python3}")
+python=$(realpath -s "$(command -v "${PYTHON:-python3}")")
 dist=$PWD/dist
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
