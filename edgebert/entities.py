@@ -11,6 +11,9 @@ from edgebert._native import ffi, lib
 from edgebert.tokenizer import to_utf8, word_pointer
 
 
+STEPS = 16  # of files, in a transition of 1
+
+
 @dataclass(frozen=True)
 class Entity:
     """Something that a model found in a text: one or more whole words.
@@ -33,7 +36,7 @@ class Entity:
 
 def quantise_transitions(transitions: np.ndarray) -> np.ndarray:
     """How well tags follow each other in units of 1 / 16, as all files hold it: int8."""
-    return np.clip(np.rint(transitions * 16), -128, 127).astype(np.int8)
+    return np.clip(np.rint(transitions * STEPS), -128, 127).astype(np.int8)
 
 
 def tag_scores(logits: np.ndarray) -> np.ndarray:

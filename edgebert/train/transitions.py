@@ -11,8 +11,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from edgebert.entities import STEPS
+
 NO_TARGET = -100  # of tokens that begin no word
-LEAST, MOST = -8.0, 127 / 16  # transitions that files can hold
+LEAST, MOST = -128 / STEPS, 127 / STEPS  # transitions that files can hold
 
 
 def first_transitions(names: Sequence[str]) -> Tensor:
