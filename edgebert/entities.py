@@ -10,7 +10,6 @@ import numpy as np
 from edgebert._native import ffi, lib
 from edgebert.tokenizer import to_utf8, word_pointer
 
-
 STEPS = 16  # of files, in a transition of 1
 
 
