@@ -4,7 +4,8 @@ python -m benchmarks.accuracy DATA -o RUNS [--tasks sst2,snips] [--presets uno,n
                               [--dtypes f32,i8,i4] [--trained] [--write docs/accuracy.md]
                               [-- [distill] TRAINING OPTIONS]
 
-DATA has a folder for each task with train.tsv and dev.tsv. Each (task, preset, seed) is trained
+DATA has a folder for each task with train.tsv and dev.tsv, or these as .tsv.xz. Each (task, preset,
+seed) is trained
 with `edgebert train`, or `edgebert distill` where that is the first word behind `--`; with the
 options of TASKS, then those behind `--`; exported for each dtype,
 int8 calibrated on train.tsv; and scored on dev by the artifact in the C runtime. RUNS keeps it all:
@@ -50,6 +51,7 @@ TASKS = {
     "cola": Task(("matthews",), ("--epochs", "40")),
     "mrpc": Task(("accuracy", "f1"), ("--epochs", "60")),
     "rte": Task(("accuracy",), ("--epochs", "60")),
+    "wnli": Task(("accuracy",), ("--epochs", "60")),
     "stsb": Task(("pearson", "spearman"), ("--epochs", "60")),
     "sick": Task(("accuracy",), ("--epochs", "60")),
     "snips": Task(("accuracy", "span_f1"), ("--epochs", "40")),
@@ -57,6 +59,7 @@ TASKS = {
     "wnut17": Task(("span_f1",), ("--epochs", "60")),
     "hwu64": Task(("accuracy",), ("--epochs", "80", "--lr", "4e-3", "--dropout", "0.05")),
     "agnews": Task(("accuracy",), ("--epochs", "40")),
+    "imdb": Task(("accuracy",), ("--max-tokens", "256")),
     "sms_spam": Task(("accuracy", "f1"), ("--epochs", "40")),
 }
 
@@ -79,26 +82,36 @@ def score(
     run: Run, data: Path, folder: Path, dtypes: Sequence[str], options: Sequence[str]
 ) -> Iterator[dict[str, Any]]:
     """Train, export and score, as far as that is not done; a document for each dtype."""
-    task, train, dev = TASKS[run.task], data / run.task / "train.tsv", data / run.task / "dev.tsv"
     checkpoint = folder / f"{run.stem}.pt"
     if not checkpoint.exists():
         how = "distill" if options[:1] == ["distill"] else "train"
-        command = [how, "--data", str(train), "--dev", str(dev), "-o", str(checkpoint)]
-        command += ["--preset", run.preset, "--seed", str(run.seed)]
-        if "span_f1" not in task.metrics:
-            command += ["--metric", task.metrics[0]]
-        _call([*command, *task.options, *options[how == "distill" :]])
+        _call([*train_command(run, data, checkpoint, how), *options[how == "distill" :]])
     for dtype in dtypes:
         name = run.stem if dtype == "f32" else f"{run.stem}-{dtype}"
         artifact, result = folder / f"{name}.ebm", folder / f"{name}.json"
         if not result.exists():
             command = ["export", str(checkpoint), "-o", str(folder), "--to", "ebm"]
-            _call([*command, "--dtype", dtype, "--calibrate", str(train)])
-            report = evaluate(artifact, dev)
+            _call([*command, "--dtype", dtype, "--calibrate", str(_file(data, run, "train"))])
+            report = evaluate(artifact, _file(data, run, "dev"))
             write_atomically(
                 result, json.dumps({**run._asdict(), "dtype": dtype, **report}).encode()
             )
         yield json.loads(result.read_text())
+
+
+def train_command(run: Run, data: Path, checkpoint: Path, how: str = "train") -> list[str]:
+    """What to give to ``edgebert`` for one training; options may follow."""
+    task = TASKS[run.task]
+    command = [how, "--data", str(_file(data, run, "train")), "--dev", str(_file(data, run, "dev"))]
+    command += ["-o", str(checkpoint), "--preset", run.preset, "--seed", str(run.seed)]
+    if "span_f1" not in task.metrics:
+        command += ["--metric", task.metrics[0]]
+    return [*command, *task.options]
+
+
+def _file(data: Path, run: Run, part: str) -> Path:
+    path = data / run.task / f"{part}.tsv"
+    return path if path.exists() else path.with_suffix(".tsv.xz")
 
 
 def _call(command: list[str]) -> None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -88,32 +88,50 @@ def _difference(values: dict[int, float], base: dict[int, float]) -> str:
     return f"{np.mean(pairs):+.1f}" + (f" ± {error:.1f}" if len(pairs) > 1 else "")
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Do what is left to do, and print the table."""
-    parser = argparse.ArgumentParser(description="Compare variants of UNO.")
+def parser_of(description: str, variants: Iterable[str]) -> argparse.ArgumentParser:
+    """Of a benchmark that compares variants of UNO."""
+    parser = argparse.ArgumentParser(description=description)
     parser.add_argument("data", type=Path, help="folder with a folder for each task")
     parser.add_argument("-o", "--output", type=Path, required=True, help="folder that keeps it all")
     parser.add_argument("--tasks", default="hwu64,sst2", help="default: %(default)s")
     parser.add_argument("--seeds", default="0,1,2", help="default: %(default)s")
-    parser.add_argument("--only", default=",".join(VARIANTS), help="default: all variants")
+    parser.add_argument("--only", default=",".join(variants), help="default: all variants")
     parser.add_argument("--write", type=Path, help="a page whose table to replace")
-    parser.add_argument("--plot", type=Path, help="an .svg of accuracy over bytes to write")
-    options, training = split_arguments(parser, arguments)
+    return parser
+
+
+def compare(
+    options: argparse.Namespace, measure: Callable[[Run], dict[str, Any]], mark: str
+) -> list[list[str]]:
+    """Measure what the options of :func:`parser_of` ask for, and print the table and write it."""
     options.output.mkdir(parents=True, exist_ok=True)
+    variants = options.only.split(",")
     reports: list[dict[str, Any]] = []
     for seed in options.seeds.split(","):
         for task in options.tasks.split(","):
-            for variant in options.only.split(","):
+            for variant in variants:
                 run = Run(task, "uno", int(seed), variant)
-                more = [*VARIANTS[variant], *training]
-                reports += score(run, options.data, options.output, ["i8"], more)
+                reports.append(measure(run))
                 print(run.stem, reports[-1]["metrics"], file=sys.stderr, flush=True)
-    order = list(VARIANTS)
-    reports.sort(key=lambda one: (one["task"], order.index(one["variant"]), one["seed"]))
+    reports.sort(key=lambda one: (one["task"], variants.index(one["variant"]), one["seed"]))
     rows = summarise(reports)
     print_table(COLUMNS, rows)
     if options.write:
-        write_into(options.write, COLUMNS, rows, MARK)
+        write_into(options.write, COLUMNS, rows, mark)
+    return rows
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Do what is left to do, and print the table."""
+    parser = parser_of("Compare variants of UNO.", VARIANTS)
+    parser.add_argument("--plot", type=Path, help="an .svg of accuracy over bytes to write")
+    options, training = split_arguments(parser, arguments)
+
+    def measure(run: Run) -> dict[str, Any]:
+        more = [*VARIANTS[run.variant], *training]
+        return next(score(run, options.data, options.output, ["i8"], more))
+
+    rows = compare(options, measure, MARK)
     if options.plot:
         points = [(one[1], float(one[6].replace(",", "")), float(one[2])) for one in rows]
         write_size_plot(points, options.plot, "dev, %")

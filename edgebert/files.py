@@ -1,4 +1,4 @@
-"""Writing files so that a failure leaves nothing half-written behind."""
+"""Reading files that may be packed; writing so that a failure leaves nothing half-written."""
 
 from __future__ import annotations
 
@@ -6,10 +6,32 @@ import contextlib
 import os
 import shutil
 import tempfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO, Any
 
 from edgebert.errors import DataError, EdgebertError
+
+
+@contextlib.contextmanager
+def unpacking(path: Path) -> Iterator[IO[bytes]]:
+    """A file to read bytes from, which are unpacked if its name ends in ``.gz`` or ``.xz``.
+
+    Raises:
+        DataError: it cannot be read or, in the block, turns out to be damaged.
+    """
+    import gzip  # here, as devices read no packed files, and some Pythons lack lzma
+    import lzma
+
+    openers: dict[str, Any] = {".gz": gzip.open, ".xz": lzma.open}
+    try:
+        with openers.get(path.suffix, open)(path, "rb") as file:
+            yield file
+    except (gzip.BadGzipFile, lzma.LZMAError, zlib.error, EOFError) as error:
+        raise DataError(f"{path}: damaged: {error}") from error
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
 
 
 @contextlib.contextmanager

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from edgebert.config import is_tag
 from edgebert.errors import DataError
+from edgebert.files import unpacking
 
 FORM = "text<TAB>label, text<TAB>text_b<TAB>label for pairs, or text<TAB>label<TAB>tags"
 NO_LABEL = "-"  # in files that have tags alone
@@ -85,17 +86,15 @@ class Dataset:
 
 
 def read_tsv(path: str | os.PathLike[str]) -> Dataset:
-    """Read a labelled file, UTF-8.
+    """Read a labelled file, UTF-8, packed if its name ends in ``.gz`` or ``.xz``.
 
     Raises:
         DataError: it cannot be read, is empty, or a line is not of the form that the header
             promises. The message starts with ``file:line``.
     """
     path = Path(path)
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
+    with unpacking(path) as file:
+        data = file.read()
     columns: list[str] | None = None
     texts: list[str | tuple[str, str]] = []
     labels: list[str] = []

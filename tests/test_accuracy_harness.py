@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import lzma
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,8 @@ def test_it_does_what_is_left_to_do(tmp_path: Path, capsys: pytest.CaptureFixtur
     for name in ("train", "dev"):
         lines = (f"a good day {i}\tit is good\tyes\nbad luck {i}\tgood\tno\n" for i in range(8))
         (data / f"{name}.tsv").write_text("text\ttext_b\tlabel\n" + "".join(lines))
+    (data / "dev.tsv.xz").write_bytes(lzma.compress((data / "dev.tsv").read_bytes()))
+    (data / "dev.tsv").unlink()
     page.write_text(f"before\n<!-- {MARK} -->\nold\n<!-- end -->\nafter\n")
     command = [str(tmp_path), "-o", str(runs), "--tasks", "rte", "--presets", "nano"]
     command += ["--seeds", "0,1", "--dtypes", "f32,i8", "--write", str(page)]
@@ -83,3 +86,31 @@ def test_every_variant_is_a_model_that_int8_can_hold(variant: str) -> None:
     assert config.hidden_size // config.num_attention_heads % 16 == 0
     assert config.hidden_size % 16 == config.intermediate_size % 16 == 0
     assert num_parameters(config) < 1.25 * num_parameters(PRESETS["uno"])
+
+
+def test_what_no_file_holds_is_trained_and_its_score_kept(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("torch", reason="trains")
+    pytest.importorskip("transformers", reason="trains")
+    from benchmarks import structure
+
+    data = tmp_path / "sms_spam"
+    data.mkdir()
+    for name in ("train", "dev"):
+        lines = (f"a good day {i}\tyes\nbad luck {i}\tno\n" for i in range(8))
+        (data / f"{name}.tsv").write_text("text\tlabel\n" + "".join(lines))
+    command = [str(tmp_path), "-o", str(tmp_path / "runs"), "--tasks", "sms_spam", "--seeds", "0"]
+    structure.main([*command, "--", "--epochs", "1", "--threads", "1"])
+    lines = capsys.readouterr().out.splitlines()
+    rows = {row[1]: row for line in lines if (row := line.split()) and row[0] == "sms_spam"}
+    assert list(rows) == list(structure.VARIANTS)
+    sizes = {name: int(row[-1].replace(",", "")) for name, row in rows.items()}
+    weights = 4 * num_parameters(PRESETS["uno"])  # with two labels
+    assert sizes["uno"] == weights
+    assert sizes["scale"] == weights + 4 * 128 and sizes["projection"] == weights + 4 * 128 * 128
+    for shared in ("shared-wide", "shared-deep"):
+        assert abs(sizes[shared] - weights) < 0.01 * weights
+    assert not list((tmp_path / "runs").glob("*.resume"))
+    structure.main([*command, "--only", "uno,scale"])  # nothing is trained again
+    assert "epoch" not in capsys.readouterr().out

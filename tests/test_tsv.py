@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
+import lzma
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -29,6 +32,22 @@ def test_pairs_windows_line_ends_byte_order_mark_and_other_columns(tmp_path: Pat
     assert data.texts == [("one", "two")]
     assert data.labels == ["yes"]
     assert data.pairs
+
+
+@pytest.mark.parametrize(("suffix", "pack"), [(".gz", gzip.compress), (".xz", lzma.compress)])
+def test_packed_files_are_read_and_damage_is_named(
+    tmp_path: Path, suffix: str, pack: Callable[[bytes], bytes]
+) -> None:
+    packed = pack(b"text\tlabel\n" + b"".join(b"film %d\tgood\n" % i for i in range(999)))
+    path = tmp_path / f"data.tsv{suffix}"
+    path.write_bytes(packed)
+    assert read_tsv(path).texts[998] == "film 998"
+    damaged = bytearray(packed)
+    damaged[len(packed) // 2] ^= 0xFF
+    for content in (packed[:-20], bytes(damaged), b"text\tlabel\na\tb\n"):
+        path.write_bytes(content)
+        with pytest.raises(DataError, match=f"data.tsv{suffix}: damaged: "):
+            read_tsv(path)
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,8 @@ it reads the current block again.
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import io
-import lzma
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -20,9 +18,10 @@ from typing import Any
 import numpy as np
 
 from edgebert.errors import DataError
+from edgebert.files import unpacking
 from edgebert.tokenizer import Tokenizer
 
-OPENERS: dict[str, Any] = {".txt": open, ".txt.gz": gzip.open, ".txt.xz": lzma.open}
+SUFFIXES = (".txt", ".txt.gz", ".txt.xz")
 LONGEST_LINE = 1 << 20  # characters; a longer one counts as several
 BLOCK = 8192  # sequences that are shuffled together
 CHAINS = 32  # files open at a time: more are read one behind the other
@@ -77,21 +76,21 @@ def find_files(paths: Sequence[Path]) -> list[Path]:
     found: list[Path] = []
     for path in paths:
         if path.is_dir():
-            inside = sorted(p for p in path.rglob("*") if p.is_file() and _suffix(p))
+            inside = sorted(p for p in path.rglob("*") if p.is_file() and _is_text(p))
             if not inside:
-                raise DataError(f"{path}: the folder holds no {', '.join(OPENERS)} file")
+                raise DataError(f"{path}: the folder holds no {', '.join(SUFFIXES)} file")
             found += inside
         elif not path.exists():
             raise DataError(f"{path} does not exist")
-        elif not _suffix(path):
-            raise DataError(f"{path}: text is read from {', '.join(OPENERS)} files")
+        elif not _is_text(path):
+            raise DataError(f"{path}: text is read from {', '.join(SUFFIXES)} files")
         else:
             found.append(path)
     return list(dict.fromkeys(found))
 
 
-def _suffix(path: Path) -> str | None:
-    return next((suffix for suffix in OPENERS if path.name.endswith(suffix)), None)
+def _is_text(path: Path) -> bool:
+    return path.name.endswith(SUFFIXES)
 
 
 def read_lines(path: Path, offset: int = 0, number: int = 1) -> Iterator[str]:
@@ -105,10 +104,8 @@ def read_lines(path: Path, offset: int = 0, number: int = 1) -> Iterator[str]:
     Raises:
         DataError: the file is damaged, or not text in UTF-8.
     """
-    suffix = _suffix(path)
-    assert suffix, path
     try:
-        with OPENERS[suffix](path, "rb") as file:
+        with unpacking(path) as file:
             file.seek(offset)  # of a packed file: reads up to there
             text = io.TextIOWrapper(file, encoding="utf-8", newline="\n")
             while line := text.readline(LONGEST_LINE):
@@ -118,10 +115,6 @@ def read_lines(path: Path, offset: int = 0, number: int = 1) -> Iterator[str]:
                 number += 1
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: not text in UTF-8, in or behind line {number}") from error
-    except (gzip.BadGzipFile, lzma.LZMAError, EOFError) as error:
-        raise DataError(f"{path}: damaged: {error}") from error
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
 
 
 def scan(paths: Sequence[Path], tokenizer: Tokenizer) -> Corpus:
