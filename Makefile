@@ -44,7 +44,7 @@ fuzz: $(BIN)/.test ## fuzz all that reads what others wrote, each for SECONDS=60
 	$(BIN)/python -m tests.fuzz_checkpoint -max_total_time=$(SECONDS) \
 	    -artifact_prefix=build/fuzz_checkpoint- build/fuzz_checkpoint
 
-sanitize: $(BIN)/.test ## tests of the Python extension under AddressSanitizer and UBSan
+sanitize: $(BIN)/.test ## tests of the Python extension under AddressSanitizer, UBSan and ThreadSanitizer
 	tools/sanitize.sh $(BIN)/python
 
 coverage-c: $(BIN)/.lint ## what of the C library its tests run: 95 % of lines, 85 % of branches at least
