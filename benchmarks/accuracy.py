@@ -142,16 +142,22 @@ COLUMNS = ("task", "metric", "preset", "dtype", "mean", "range", "seeds", "bytes
 def write_into(
     page: Path, columns: Sequence[str], rows: Sequence[Sequence[str]], mark: str = MARK
 ) -> None:
-    """Put the table between the two comments of a page of Markdown that begin with ``mark``."""
+    """Put rows into the table between the two comments of a page that begin with ``mark``.
+
+    Rows of what was not measured now stay. What tells rows apart stands before the column "mean".
+    """
     begin, end = f"<!-- {mark} -->\n", "<!-- end -->\n"
     before, _, rest = page.read_text("utf-8").partition(begin)
-    _, found, after = rest.partition(end)
+    table, found, after = rest.partition(end)
     if not found:
         raise SystemExit(f"{page} has no lines {begin.strip()} and {end.strip()}")
-    table = "".join(
-        f"| {' | '.join(line)} |\n" for line in [columns, ["---"] * len(columns), *rows]
-    )
-    write_atomically(page, f"{before}{begin}{table}{end}{after}".encode())
+    kept = [line.strip("| ").split(" | ") for line in table.splitlines()[2:]]
+    key = columns.index("mean")
+    by_key = {tuple(row[:key]): row for row in [*kept, *rows]}
+    order = sorted(by_key.values(), key=lambda row: list(TASKS).index(row[0]))
+    lines = [columns, ["---"] * len(columns), *order]
+    text = "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    write_atomically(page, f"{before}{begin}{text}{end}{after}".encode())
 
 
 def split_arguments(
@@ -177,7 +183,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--dtypes", default="f32,i8,i4")
     parser.add_argument("--trained", action="store_true", help="only what is trained already")
-    parser.add_argument("--write", type=Path, help="a page whose table to replace")
+    parser.add_argument("--write", type=Path, help="a page into whose table to write the rows")
     options, training = split_arguments(parser, arguments)
     options.output.mkdir(parents=True, exist_ok=True)
     runs = [

@@ -96,7 +96,7 @@ def parser_of(description: str, variants: Iterable[str]) -> argparse.ArgumentPar
     parser.add_argument("--tasks", default="hwu64,sst2", help="default: %(default)s")
     parser.add_argument("--seeds", default="0,1,2", help="default: %(default)s")
     parser.add_argument("--only", default=",".join(variants), help="default: all variants")
-    parser.add_argument("--write", type=Path, help="a page whose table to replace")
+    parser.add_argument("--write", type=Path, help="a page into whose table to write the rows")
     return parser
 
 

@@ -25,7 +25,10 @@ def test_it_does_what_is_left_to_do(tmp_path: Path, capsys: pytest.CaptureFixtur
         (data / f"{name}.tsv").write_text("text\ttext_b\tlabel\n" + "".join(lines))
     (data / "dev.tsv.xz").write_bytes(lzma.compress((data / "dev.tsv").read_bytes()))
     (data / "dev.tsv").unlink()
-    page.write_text(f"before\n<!-- {MARK} -->\nold\n<!-- end -->\nafter\n")
+    kept = "| sst2 | accuracy | uno | i8 | 84.7 |  | 1 | 373,608 |\n"
+    other = "| rte | accuracy | nano | i8 | 11.1 |  | 1 | 9 |\n"
+    head = f"| {' | '.join(COLUMNS)} |\n|{' --- |' * len(COLUMNS)}\n"
+    page.write_text(f"before\n<!-- {MARK} -->\n{head}{other}{kept}<!-- end -->\nafter\n")
     command = [str(tmp_path), "-o", str(runs), "--tasks", "rte", "--presets", "nano"]
     command += ["--seeds", "0,1", "--dtypes", "f32,i8", "--write", str(page)]
     training = ["--", "--epochs", "1", "--threads", "1"]
@@ -37,7 +40,8 @@ def test_it_does_what_is_left_to_do(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert checkpoint.stat().st_mtime_ns == made
     assert (runs / "rte-nano-seed0-i8.json").exists()
     rows = [line for line in page.read_text().splitlines() if "| rte |" in line]
-    assert len(rows) == 2 and "| nano | i8 |" in rows[1] and " to " in rows[0]
+    assert len(rows) == 2 and "| nano | f32 |" in rows[1] and " to " in rows[0]
+    assert kept in page.read_text() and other not in page.read_text()
     distilled = tmp_path / "distilled"
     command = [str(tmp_path), "-o", str(distilled), "--tasks", "rte", "--presets", "nano"]
     command += ["--seeds", "2", "--dtypes", "f32"]
