@@ -59,7 +59,7 @@ TASKS = {
     "wnut17": Task(("span_f1",), ("--epochs", "60")),
     "hwu64": Task(("accuracy",), ("--epochs", "80", "--lr", "4e-3", "--dropout", "0.05")),
     "agnews": Task(("accuracy",), ("--epochs", "40")),
-    "imdb": Task(("accuracy",), ("--max-tokens", "256")),
+    "imdb": Task(("accuracy",), ("--epochs", "6")),
     "sms_spam": Task(("accuracy", "f1"), ("--epochs", "40")),
 }
 
