@@ -45,7 +45,7 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "word-marks": ("--tokenizer", "word", "--intermediate-size", "368", "--boundary-marks"),
     "shallow": _shape(1, 128, 2, 768),
     "deep": _shape(3, 128, 2, 80),
-    "narrow-deep": _shape(4, 96, 3, 144),
+    "narrow": ("--preset", "narrow"),
     "broad": _shape(2, 160, 2, 64),
     "heads4": _shape(2, 128, 4, 256),
 }

@@ -24,6 +24,7 @@ PRESETS = {
     "mini": _preset(4, 256, 4, 1024, 512),
     "tiny": _preset(2, 128, 2, 512, 512),
     "uno": _preset(2, 128, 2, 256, 128),
+    "narrow": _preset(4, 96, 3, 144, 128),  # as many bytes as uno: docs/accuracy.md compares them
     "nano": _preset(2, 64, 2, 128, 64),
 }
 

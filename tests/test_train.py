@@ -106,7 +106,14 @@ def assert_same(a: dict[str, Any], b: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize(
     ("name", "millions"),
-    [("base", 86.0), ("mini", 3.36), ("tiny", 0.479), ("uno", 0.299), ("nano", 0.076)],
+    [
+        ("base", 86.0),
+        ("mini", 3.36),
+        ("tiny", 0.479),
+        ("uno", 0.299),
+        ("narrow", 0.284),
+        ("nano", 0.076),
+    ],
 )
 def test_presets_have_the_published_sizes(name: str, millions: float) -> None:
     assert num_parameters(PRESETS[name]) / 1e6 == pytest.approx(millions, rel=0.01)
