@@ -14,7 +14,7 @@ from __future__ import annotations
 import argparse
 import os
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -35,7 +35,7 @@ from edgebert.export.spec import ModelSpec
 from edgebert.export.vocabulary import decompile_vocabulary
 from edgebert.hash import HashEmbedding
 from edgebert.model import Model
-from edgebert.sequence import Sequences, from_texts
+from edgebert.sequence import Sequences, Text, from_texts
 from edgebert.tokenizer import Tokenizer
 from edgebert.tsv import read_tsv
 
@@ -58,7 +58,7 @@ class Front:
         self.hash = HashEmbedding(spec.config.hash)
         self._limit = spec.config.max_position_embeddings
 
-    def sequences(self, *texts: str) -> Sequences:
+    def sequences(self, *texts: Text) -> Sequences:
         """The texts' tokens."""
         return from_texts(self._tokenizer, texts, self._limit)
 
@@ -69,6 +69,10 @@ class Front:
     def inputs(self, sequences: Sequences) -> Inputs:
         """All that the encoders take."""
         return encoder_inputs(self.vectors(sequences), sequences.types[0])
+
+    def run(self, encode: Encoder, sequences: Sequences) -> np.ndarray:
+        """Another's logits."""
+        return encode(self.inputs(sequences))
 
 
 def encoder_inputs(vectors: np.ndarray, types: np.ndarray) -> Inputs:
@@ -179,7 +183,7 @@ def text_to_label(
 
 
 def print_accuracy(
-    ways: dict[str, Callable[[Sequences], np.ndarray]],
+    ways: Mapping[str, Callable[[Sequences], np.ndarray]],
     front: Front,
     labels: Sequence[str],
     data: Path,
@@ -232,13 +236,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
             print(f"\nthe first {len(texts)} texts of {options.data.name}, in one call")
             compare_batches(engines, sequences, front.hash, job, 5 * options.seconds)
             dynamic = ("ONNX Runtime", *QUANTISED)  # in their shapes
-            ways = {name: partial(logits, engine) for name, engine in engines.items()}
-            ways |= {
-                name: lambda one, e=encoders[name]: e(front.inputs(one))
-                for name in dynamic
-                if name in encoders
+            ours = {name: partial(logits, engine) for name, engine in engines.items()}
+            theirs = {
+                name: partial(front.run, encoders[name]) for name in dynamic if name in encoders
             }
-            print_accuracy(ways, front, spec.config.labels, options.data)
+            print_accuracy({**ours, **theirs}, front, spec.config.labels, options.data)
 
 
 if __name__ == "__main__":

@@ -104,7 +104,7 @@ def onnxruntime_static_int8(job: Job) -> Encoder:
 
     from edgebert.export import write_model
 
-    class Reader(CalibrationDataReader):  # type: ignore[misc]
+    class Reader(CalibrationDataReader):
         def __init__(self) -> None:
             self._feeds: Iterator[Inputs] = iter(job.calibration)
 
@@ -256,7 +256,7 @@ def _fused_graph(job: Job) -> Path:
                 num_heads=self.config.num_attention_heads,
             )
             name = f"{layer}/attention/first"
-            return self.first_token(context, name) if self.is_last(layer) else context
+            return self.first_token(context, name) if self.reads_first(layer) else context
 
     path = job.folder / "fused.onnx"
     opsets = [onnx.helper.make_opsetid("", OPSET), onnx.helper.make_opsetid("com.microsoft", 1)]

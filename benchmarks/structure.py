@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +28,8 @@ from edgebert.train.finetune import Epoch, Labelled, finetune
 from edgebert.train.run import Job, fingerprint_of, prepare
 
 MARK = "python -m benchmarks.structure"
+Report: TypeAlias = Callable[[Epoch], None]
+Say: TypeAlias = Callable[[str], None]
 
 
 class Scale(nn.Module):
@@ -80,12 +82,7 @@ VARIANTS: dict[str, tuple[Callable[[Bert], None], tuple[str, ...]]] = {
 }
 
 
-def train(
-    job: Job,
-    report: Callable[[Epoch], None],
-    say: Callable[[str], None],
-    change: Callable[[Bert], None],
-) -> dict[str, Any]:
+def train(job: Job, change: Callable[[Bert], None], report: Report) -> dict[str, Any]:
     """As edgebert.train.run.train, of a model that is changed first and kept nowhere."""
     task = prepare(job)
     torch.manual_seed(job.recipe.seed)
@@ -122,8 +119,8 @@ def score(run: Run, data: Path, folder: Path, training: Sequence[str]) -> dict[s
         command = [*train_command(run, data, folder / f"{run.stem}.pt"), *shape, *training]
         report: dict[str, Any] = {}
 
-        def start(job: Job, *callbacks: Any) -> dict[str, Any]:
-            report.update(train(job, *callbacks, change))
+        def start(job: Job, epoch: Report, say: Say) -> dict[str, Any]:
+            report.update(train(job, change, epoch))
             return report
 
         run_job(build_parser().parse_args(command), start)

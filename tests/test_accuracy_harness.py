@@ -106,8 +106,8 @@ def test_what_no_file_holds_is_trained_and_its_score_kept(
         (data / f"{name}.tsv").write_text("text\tlabel\n" + "".join(lines))
     command = [str(tmp_path), "-o", str(tmp_path / "runs"), "--tasks", "sms_spam", "--seeds", "0"]
     structure.main([*command, "--", "--epochs", "1", "--threads", "1"])
-    lines = capsys.readouterr().out.splitlines()
-    rows = {row[1]: row for line in lines if (row := line.split()) and row[0] == "sms_spam"}
+    words = [line.split() for line in capsys.readouterr().out.splitlines()]
+    rows = {row[1]: row for row in words if row[:1] == ["sms_spam"]}
     assert list(rows) == list(structure.VARIANTS)
     sizes = {name: int(row[-1].replace(",", "")) for name, row in rows.items()}
     weights = 4 * num_parameters(PRESETS["uno"])  # with two labels
