@@ -155,8 +155,8 @@ WRITERS: dict[str, Cause] = {
     "classifier_bias is beyond float16: export f32": _written(
         "m.onnx", Recipe("i8"), _huge("classifier_bias", 1e7)
     ),
-    " is too small for int8 beside what it adds: export f16": _written(
-        "m.tflite", Recipe("i8"), _huge("position_embeddings", 1e9)
+    "layer.0/masked is too small for int8 beside what it adds: export f16": _written(
+        "m.tflite", Recipe("i8"), _huge("output_norm_weight", 1e7)
     ),
     "--micro has no f16: choose of f32, i8": _written("m.tflite", Recipe("f16", "micro")),
     "--tokens 21: the model takes at most 20": _written("m.tflite", Recipe(tokens=(21,))),
