@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import lzma
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,10 +21,8 @@ from edgebert.tokenizer import Tokenizer
 torch = pytest.importorskip("torch", reason="training needs torch: pip install 'edgebert[train]'")
 
 from transformers import (  # noqa: E402
-    BertConfig,
     BertForSequenceClassification,
     BertModel,
-    BertTokenizerFast,
     DistilBertConfig,
     DistilBertForSequenceClassification,
 )
@@ -38,13 +36,10 @@ from edgebert.train.run import Job, train  # noqa: E402
 from edgebert.train.teacher import open_teacher  # noqa: E402
 from edgebert.train.teacher_head import TeacherRecipe  # noqa: E402
 from tests import test_train  # noqa: E402
+from tests.teachers import LABELS, PIECES, WORDPIECE, WORDS, bert_config, copy, edit_config, save  # noqa: E402
 from tests.test_train import CONFIG, RECIPE, Interrupted, assert_same, color_rows, weights  # noqa: E402
 
-WORDS = ["the", "a", "one", "red", "green", "blue", "yellow", "house", "car", "dog"]
-PIECES = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS]
-WORDPIECE = Tokenizer(build_tokenizer("wordpiece", PIECES))
 HOT = {"red", "yellow"}
-LABELS = {0: "cold", 1: "warm"}
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -53,26 +48,6 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
-
-
-def bert_config(**changes: Any) -> BertConfig:
-    values = {
-        "vocab_size": len(PIECES),
-        "hidden_size": 16,
-        "num_hidden_layers": 3,
-        "num_attention_heads": 2,
-        "intermediate_size": 24,
-        "max_position_embeddings": 32,
-        "id2label": LABELS,
-    }
-    return BertConfig(**{**values, **changes})
-
-
-def save(model: Any, folder: Path, **options: Any) -> Path:
-    model.save_pretrained(folder, **options)
-    (folder / "vocab.txt").write_text("\n".join(PIECES) + "\n")
-    BertTokenizerFast(str(folder / "vocab.txt")).save_pretrained(folder)
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -102,19 +77,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def job(tmp_path: Path, **changes: Any) -> Job:
     return test_train.job(tmp_path, **{"tokenizer": WORDPIECE, **changes})
-
-
-def edit_config(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
-    document = json.loads((folder / "config.json").read_text())
-    change(document)
-    (folder / "config.json").write_text(json.dumps(document))
-
-
-def copy(folder: Path, to: Path) -> Path:
-    to.mkdir()
-    for file in folder.iterdir():
-        (to / file.name).write_bytes(file.read_bytes())
-    return to
 
 
 @pytest.mark.parametrize("kind", ["model.pt", "folder"])

@@ -27,7 +27,7 @@ from edgebert.train.embed import Job, distill_embedding  # noqa: E402
 from edgebert.train.run import train  # noqa: E402
 from edgebert.train.sentence_teacher import SentenceTeacher, digest_of, vectors_of  # noqa: E402
 from tests import test_train  # noqa: E402
-from tests.test_distill import WORDPIECE, WORDS, bert_config, copy, save  # noqa: E402
+from tests.teachers import WORDPIECE, WORDS, bert_config, copy, save  # noqa: E402
 from tests.test_train import CONFIG, RECIPE, Interrupted, assert_same, weights, write  # noqa: E402
 
 WIDTH = 48  # of the teacher's vectors; the student's are shorter

@@ -406,7 +406,7 @@ def test_states_are_saved_as_time_goes_by_and_other_jobs_ignore_them(corpus_fold
 
 def test_training_that_diverges_says_so_and_writes_nothing(corpus_folder: Path) -> None:
     options = job(corpus_folder, recipe=replace(RECIPE, lr=1e30))
-    with pytest.raises(EdgebertError, match=r"diverged before step 10 .*smaller --lr"):
+    with pytest.raises(EdgebertError, match=r"diverged before step 10 .*smaller --lr, and --no-re"):
         pretrain(options)
     assert not options.output.exists()
 
