@@ -20,8 +20,8 @@ torch = pytest.importorskip("torch", reason="training needs torch: pip install '
 from transformers import BertForSequenceClassification, BertModel  # noqa: E402
 
 from edgebert.train import embed  # noqa: E402
-from edgebert.train.distill import Lesson, _check_agreement, distill  # noqa: E402
-from edgebert.train.distill_loss import Observer, Weights  # noqa: E402
+from edgebert.train.distill import Lesson, _alike_tokens, _check_agreement, distill  # noqa: E402
+from edgebert.train.distill_loss import Observer  # noqa: E402
 from edgebert.train.hash_layer import HashEmbedding  # noqa: E402
 from edgebert.train.match import match_labels  # noqa: E402
 from edgebert.train.sentence_teacher import SentenceTeacher, vectors_of  # noqa: E402
@@ -98,14 +98,8 @@ def test_a_folder_that_is_no_teacher_is_refused_with_why(
     check(message, cause, tmp_path, monkeypatch)
 
 
-def _distilled(weights: Weights | None = None, **config: Any) -> Cause:
-    """Distils from a teacher that does not know warm from cold."""
-
-    def cause(folder: Path, _: pytest.MonkeyPatch) -> None:
-        lesson = Lesson(_classifier(folder, **config), weights or Weights())
-        distill(job(folder, tokenizer=WORDPIECE), lesson)
-
-    return cause
+def _not_finite(folder: Path, _: pytest.MonkeyPatch) -> None:
+    distill(job(folder, tokenizer=WORDPIECE), Lesson(_classifier(folder, bias=float("nan"))))
 
 
 def _over_the_teacher(folder: Path, _: pytest.MonkeyPatch) -> None:
@@ -139,8 +133,11 @@ def _labels_in_another_order(*_: Any) -> None:
 
 def _other_tokens(folder: Path, _: pytest.MonkeyPatch) -> None:
     few = Tokenizer(build_tokenizer("wordpiece", PIECES[:7]))
-    lesson = Lesson(_classifier(folder), Weights(relations=1.0))
-    distill(job(folder, tokenizer=few), lesson)
+    teacher = open_teacher(_classifier(folder))
+    texts = ["a red car"]
+    task = SimpleNamespace(config=CONFIG)
+    inputs = teacher.encode(texts, 16)
+    _alike_tokens(job(folder, tokenizer=few), task, teacher, texts, inputs)  # type: ignore[arg-type]
 
 
 def _matched(names: list[str], labels: tuple[str, ...], task: str = "classification") -> Cause:
@@ -157,7 +154,7 @@ LESSONS: dict[str, Cause] = {
         _head_of_another_run
     ),
     "encoder does not exist": _nothing_to_fine_tune,
-    "bert: its answers are not finite: its weights are damaged": _distilled(bias=float("nan")),
+    "bert: its answers are not finite: its weights are damaged": _not_finite,
     "bert: agrees with only 10% of the labels of all.tsv: write the names of these labels, in the "
     "order of its logits, as id2label into its config.json (now: LABEL_0, LABEL_1)": (
         _labels_in_another_order
