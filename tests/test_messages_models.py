@@ -125,9 +125,8 @@ def _sealed_noise(suffix: str, package: str) -> Cause:
 
 
 FILES: dict[str, Cause] = {
-    "no model is called 'hone': did you mean home? there are home, ": lambda *_: edgebert.load(
-        "hone"
-    ),
+    "no model is called 'hone': did you mean home? there are home, intent, sentence, sentiment; a "
+    "file's name has a suffix, as in model.ebm": lambda *_: edgebert.load("hone"),
     "m.pdf has none of the known suffixes .ebm, .onnx, .tflite, .pt": lambda folder, _: (
         edgebert.load(file(folder / "m.pdf", b"x"))
     ),
