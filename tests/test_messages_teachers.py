@@ -53,7 +53,11 @@ def _opened(change: Callable[[Path], Any], opens: Any = open_teacher, kind: Any 
 
 
 def _remove(*names: str) -> Callable[[Path], None]:
-    return lambda path: [(path / name).unlink() for name in names] and None
+    def remove(path: Path) -> None:
+        for name in names:
+            (path / name).unlink()
+
+    return remove
 
 
 def _config(**values: Any) -> Callable[[Path], None]:

@@ -89,7 +89,8 @@ def _init(name: str, data: bytes | None = None) -> Cause:
 
 
 def _other_shape(folder: Path, _: pytest.MonkeyPatch) -> None:
-    np.savez(folder / "other.npz", **{"encoder.layer.0.output.dense.bias": np.zeros(7)})
+    other: dict[str, Any] = {"encoder.layer.0.output.dense.bias": np.zeros(7)}
+    np.savez(folder / "other.npz", **other)
     load_encoder(build(CONFIG), folder / "other.npz")
 
 
@@ -174,7 +175,7 @@ def _pretraining(
 
 def _two_devices(folder: Path, patch: pytest.MonkeyPatch) -> None:
     two = SimpleNamespace(num_processes=2)
-    patch.setattr(pretrain.accelerate, "Accelerator", lambda **_: two)
+    patch.setattr("accelerate.Accelerator", lambda **_: two)
     _pretraining(batch_size=1)(folder, patch)
 
 
