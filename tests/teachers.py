@@ -17,6 +17,7 @@ WORDS = ["the", "a", "one", "red", "green", "blue", "yellow", "house", "car", "d
 PIECES = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS]
 WORDPIECE = Tokenizer(build_tokenizer("wordpiece", PIECES))
 LABELS = {0: "cold", 1: "warm"}
+HOT = {"red", "yellow"}
 
 
 def bert_config(**changes: Any) -> BertConfig:
@@ -47,3 +48,21 @@ def edit_config(folder: Path, change: Callable[[dict[str, Any]], object]) -> Non
 
 def copy(folder: Path, to: Path) -> Path:
     return shutil.copytree(folder, to)
+
+
+def warm_bert(folder: Path) -> Path:
+    """A BERT of Hugging Face, random but for what tells warm from cold."""
+    import torch
+    from transformers import BertForSequenceClassification
+
+    torch.manual_seed(0)
+    model = BertForSequenceClassification(bert_config())
+    optimizer = torch.optim.Adam(model.parameters(), 5e-3)
+    for _ in range(30):
+        ids = torch.tensor([[2, 6, i, 13, 3] for i in range(8, 12)])
+        labels = torch.tensor([int(PIECES[i] in HOT) for i in range(8, 12)])
+        loss = model(input_ids=ids, labels=labels).loss
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return save(model, folder)

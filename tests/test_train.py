@@ -7,7 +7,6 @@ import random
 import re
 import resource
 import signal
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -34,6 +33,8 @@ from edgebert.train.finetune import Recipe  # noqa: E402
 from edgebert.train.run import Job, train  # noqa: E402
 from edgebert.train.targets import Targets  # noqa: E402
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 CONFIG = ModelConfig(
     hidden_size=32,
     num_hidden_layers=1,
@@ -54,15 +55,6 @@ RECIPE = Recipe(
     seed=1,
 )
 COLORS = ["red", "green", "blue", "yellow"]
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread() -> Iterator[None]:
-    """Threads cost more than they bring at this size, most of all when tests run side by side."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def write(path: Path, header: str, rows: list[str]) -> Path:
