@@ -138,6 +138,12 @@ CASES: dict[str, Cause] = {
     "data.tsv:1: tags are of single texts: name either tags or text_b": lambda folder, _: read_tsv(
         _data(folder, "text\ttext_b\ttags", "a\tb\tO")
     ),
+    "data.tsv:2: 3 columns, but the header has 2 (text<TAB>label, text<TAB>text_b<TAB>label for": (
+        lambda folder, _: read_tsv(_data(folder, "text\tlabel", "a\tb\tc"))
+    ),
+    "data.tsv:2: 2 words, but 1 tags: each word, between single spaces, has one tag": (
+        lambda folder, _: read_tsv(_data(folder, "text\ttags", "to oslo\tO"))
+    ),
     "data.tsv:2: the label is empty": lambda folder, _: read_tsv(
         _data(folder, "text\tlabel", "a\t")
     ),

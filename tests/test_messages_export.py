@@ -16,7 +16,7 @@ from edgebert.export import checkpoint, hugging_face, vocabulary
 from edgebert.export.checkpoint import checked_state, read_checkpoint
 from edgebert.export.hash_table import check_table
 from edgebert.export.roles import WORD_EMBEDDINGS
-from edgebert.export.torch_pickle import read_pickle
+from edgebert.export.torch_pickle import MAX_BYTES, read_pickle
 from edgebert.export.torch_zip import TorchFile
 from tests.messages import Cause, check, each, file, without, zip_file
 from tests.models import SMALL
@@ -110,6 +110,7 @@ CHECKPOINTS: dict[str, Cause] = {
         lambda entries: entries.update({"data/0": entries["data/0"] + b"more"})
     ),
     "the file is damaged: Bad CRC-32 for file": _flipped,
+    "its pickle has 4194305 bytes, more than 4194304": lambda *_: read_pickle(bytes(MAX_BYTES + 1)),
     "its pickle is malformed: ": lambda *_: read_pickle(b"\x80\x02\xff."),
     "its pickle has no end; it was not read any further and nothing of it was run": lambda *_: (
         read_pickle(b"\x80\x02}")

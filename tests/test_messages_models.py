@@ -14,12 +14,15 @@ import pytest
 import edgebert
 from edgebert import litert, tflite
 from edgebert.config import ModelConfig
+from edgebert.engines import Outputs
 from edgebert.engines.batches import check_sizes
 from edgebert.export import write_model
 from edgebert.export.recipe import Recipe
 from edgebert.hash import HashEmbedding
 from edgebert.metadata import CONFIG, TRANSITIONS, decode_metadata, encode_metadata, seal
 from edgebert.native import NativeModel
+from edgebert.sequence import from_texts
+from edgebert.tokenizer import Tokenizer
 from tests.custom_op_models import attributes, custom_options, tflite_model
 from tests.heads import TAGS
 from tests.messages import Cause, check, each, fail, file
@@ -124,7 +127,22 @@ def _sealed_noise(suffix: str, package: str) -> Cause:
     return load
 
 
+def _nan(folder: Path, patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(
+        "edgebert.engines.native.NativeEngine.run_texts",
+        lambda self, texts: (Outputs(np.full((1, 2), np.nan), np.zeros((1, 128))), [0]),
+    )
+    edgebert.load().infer("a gripping film")
+
+
 FILES: dict[str, Cause] = {
+    "the engine native gives [nan, nan]: upgrade its package, or export the model again": _nan,
+    "tokenizer: the file is truncated: it is shorter than its header says": lambda *_: Tokenizer(
+        b""
+    ),
+    "a pair of texts takes 3 tokens or more; the model has 2": lambda *_: from_texts(
+        Tokenizer.word(), [("a", "b")], 2
+    ),
     "no model is called 'hone': did you mean home? there are home, intent, sentence, sentiment; a "
     "file's name has a suffix, as in model.ebm": lambda *_: edgebert.load("hone"),
     "m.pdf has none of the known suffixes .ebm, .onnx, .tflite, .pt": lambda folder, _: (
