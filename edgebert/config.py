@@ -97,6 +97,8 @@ class ModelConfig:
             values = {k: v for k, v in document.items() if k in known}
             if not isinstance(document["labels"], (list, tuple)):
                 raise ModelError("the model's config is invalid: labels must be a list")
+            if not isinstance(document["hash"], Mapping):
+                raise ModelError("the model's config is invalid: hash must be an object")
             values["labels"] = tuple(document["labels"])
             values["tags"] = _tags(document.get("tags", ()))
             values["hash"] = HashParams(**document["hash"])

@@ -90,4 +90,4 @@ def check_writable(*paths: Path) -> None:
         if not path.parent.is_dir():
             raise DataError(f"{path.parent} is not a folder: create it first")
         if not os.access(path.parent, os.W_OK):
-            raise DataError(f"{path.parent} cannot be written to")
+            raise DataError(f"{path.parent} cannot be written to: allow it, or take another folder")

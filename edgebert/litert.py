@@ -245,7 +245,10 @@ class CompiledGraph:
 
     def _check(self, status: int) -> None:
         if status:
-            raise ModelError(f"LiteRT: status {status}")
+            raise ModelError(
+                f"LiteRT failed with status {status}: pip install --upgrade ai-edge-litert, or "
+                "export the model again"
+            )
 
     def _check_operator(self) -> None:
         """Raise why the operator failed, where it may have run: LiteRT does not look at it."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from edgebert.errors import DataError
 from edgebert.export.float_reference import forward, gelu
 from edgebert.hash import HashEmbedding
 from edgebert.sequence import Text, from_texts
@@ -64,7 +65,12 @@ def observe(
         spec: the model.
         texts: what it will read, a few hundred.
         progress: wraps the sequence of texts' indices, to show how far it got.
+
+    Raises:
+        DataError: there are no texts.
     """
+    if not texts:
+        raise DataError("no texts to calibrate on: give a few hundred like those to come")
     config = spec.config
     seen: dict[Key, list[np.ndarray]] = defaultdict(list)
     updates: dict[Key, np.ndarray] = {}

@@ -34,7 +34,9 @@ class Int8Graph(Graph):
     def __init__(self, spec: ModelSpec, variant: str = "") -> None:
         super().__init__(spec, variant)
         if spec.activations is None:
-            raise ModelError("an int8 graph needs the spec's activations: observe() sees them")
+            raise ModelError(
+                "an int8 graph needs activations: replace(spec, activations=observe(spec, texts))"
+            )
         self.scales = spec.activations.scales
 
     def positions(self) -> str:

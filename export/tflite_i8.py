@@ -41,7 +41,9 @@ class Int8Graph(Graph):
     def __init__(self, spec: ModelSpec, tokens: int, variant: str = "") -> None:
         super().__init__(spec, tokens, variant)
         if spec.activations is None:
-            raise ModelError("an int8 graph needs the spec's activations: observe() sees them")
+            raise ModelError(
+                "an int8 graph needs activations: replace(spec, activations=observe(spec, texts))"
+            )
         self.seen: Activations = spec.activations
         self.between: dict[str, Quantisation] = {}  # of tensors that calibration did not see
 

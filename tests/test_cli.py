@@ -169,7 +169,11 @@ def test_a_probe_of_two_texts_is_not_compared_as_a_pair(model: str) -> None:
 
 @pytest.mark.parametrize(
     ("redirection", "status", "message"),
-    [("<&-", 1, "standard input is closed"), (">&-", 0, ""), (">/dev/full", 1, "No space left")],
+    [
+        ("<&-", 1, "standard input is closed: give texts, or -f FILE"),
+        (">&-", 0, ""),
+        (">/dev/full", 1, "No space left"),
+    ],
 )
 def test_closed_and_full_streams_give_no_traceback(
     redirection: str, status: int, message: str, model: str

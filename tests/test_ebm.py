@@ -103,18 +103,23 @@ def test_impossible_values_behind_a_right_checksum_are_refused_or_harmless(tmp_p
     assert refused > 1000
 
 
+IMPOSSIBLE = "the file is damaged: a value in it is impossible"
+FEATURE = "the file needs a feature that this build of edgebert does not have"
+NEWER = "the file was made by a newer edgebert: update edgebert to read it"
+
+
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("config.task", 1, "impossible"),  # a regression with three labels
-        ("config.task", 2, "impossible"),  # an embedding with labels
-        ("config.task", 4, "feature"),
-        ("config.num_tags", 1, "impossible"),  # without names or weights
-        ("config.activation", 1, "feature"),
-        ("hash.family", 2, "feature"),
-        ("hash.modulus", 4, "impossible"),
-        ("version", 0, "impossible"),
-        ("version", 2, "newer"),
+        ("config.task", 1, IMPOSSIBLE),  # a regression with three labels
+        ("config.task", 2, IMPOSSIBLE),  # an embedding with labels
+        ("config.task", 4, FEATURE),
+        ("config.num_tags", 1, IMPOSSIBLE),  # without names or weights
+        ("config.activation", 1, FEATURE),
+        ("hash.family", 2, FEATURE),
+        ("hash.modulus", 4, IMPOSSIBLE),
+        ("version", 0, IMPOSSIBLE),
+        ("version", 2, NEWER),
     ],
 )
 def test_the_error_tells_a_damaged_file_from_a_newer_one(
@@ -127,7 +132,7 @@ def test_the_error_tells_a_damaged_file_from_a_newer_one(
         part = getattr(part, struct)
     setattr(part, field, value)
     data[12:16] = lib.eb_file_checksum(ffi.from_buffer(data), len(data)).to_bytes(4, "little")
-    assert message in _refused(bytes(data), tmp_path / "changed.ebm")
+    assert _refused(bytes(data), tmp_path / "changed.ebm") == f"changed.ebm: {message}"
 
 
 def test_a_newer_format_version_is_refused_by_name(file: Path, tmp_path: Path) -> None:

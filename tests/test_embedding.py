@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,18 +26,12 @@ from edgebert.train.embed import Job, distill_embedding  # noqa: E402
 from edgebert.train.run import train  # noqa: E402
 from edgebert.train.sentence_teacher import SentenceTeacher, digest_of, vectors_of  # noqa: E402
 from tests import test_train  # noqa: E402
-from tests.test_distill import WORDPIECE, WORDS, bert_config, copy, save  # noqa: E402
+from tests.teachers import WORDPIECE, WORDS, bert_config, copy, save  # noqa: E402
 from tests.test_train import CONFIG, RECIPE, Interrupted, assert_same, weights, write  # noqa: E402
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 WIDTH = 48  # of the teacher's vectors; the student's are shorter
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

@@ -59,7 +59,8 @@ def test_a_pair_is_not_two_texts(model: edgebert.Model) -> None:
 
 def test_long_text_is_cut_and_says_so(model: edgebert.Model) -> None:
     words = " ".join(f"w{i}" for i in range(30))
-    with pytest.warns(edgebert.TruncationWarning, match="longer than the model's 20 tokens"):
+    said = "1 of 1 texts are longer than the model's 20 tokens and were cut; pass stride= to read"
+    with pytest.warns(edgebert.TruncationWarning, match=said):
         result = model.infer(words)
     assert result.num_dropped == 30 - 18
     with warnings.catch_warnings():

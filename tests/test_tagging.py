@@ -6,7 +6,6 @@ import itertools
 import json
 import random
 import warnings
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -38,12 +37,7 @@ CITIES = ["rome", "oslo", "new york", "los angeles"]
 WORDPIECE = Tokenizer.wordpiece()
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def rows(count: int, seed: int, label: bool = True) -> list[str]:

@@ -193,13 +193,9 @@ def export(
     checkpoint_path: Path, output: Path, wanted: list[tuple[str, Recipe]], calibrate: Path | None
 ) -> list[Artifact]:
     """Write one artifact for each (format, recipe) and check it."""
-    try:
-        from edgebert.export.checkpoint import read_checkpoint
-        from edgebert.export.spec import ModelSpec
-    except ImportError as error:
-        raise MissingPackageError(
-            f"exporting needs the package {error.name}: pip install 'edgebert[export]'"
-        ) from error
+    from edgebert.export.checkpoint import read_checkpoint
+    from edgebert.export.spec import ModelSpec
+
     if output.exists() and not output.is_dir():
         raise EdgebertError(f"{output} is not a folder: -o takes the name of one")
     checkpoint = read_checkpoint(checkpoint_path)

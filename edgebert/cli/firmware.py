@@ -245,7 +245,7 @@ def _run(args: argparse.Namespace, board: Board) -> int:
         print("Ctrl-A X ends the emulator", flush=True)
     status = run_emulator(image)
     if status:
-        raise EdgebertError(f"the firmware ended with status {status}")
+        raise EdgebertError(f"the firmware ended with status {status}: what it said last tells why")
     return 0
 
 

@@ -172,7 +172,7 @@ def _memory(folder: Path, tokens: int) -> int:
 
 
 def _first_error(log: str) -> str:
-    lines = [line.strip() for line in log.splitlines()]
+    lines = [line.strip() for line in log.splitlines() if line.strip()]
     errors = [line for line in lines if "error" in line.lower() or "No space" in line]
     return (errors or lines or ["make said nothing"])[0]
 

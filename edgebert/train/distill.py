@@ -126,6 +126,8 @@ def distill(
 def _teacher(job: Job, task: Task, lesson: Lesson, say: Callable[[str], None]) -> Teacher:
     if lesson.head is None:
         return open_teacher(lesson.teacher)
+    if not lesson.teacher.exists():
+        raise ModelError(f"{lesson.teacher} does not exist")
     fingerprint = fingerprint_of(job, task, lesson.teacher_recipe, [lesson.teacher])
     if not lesson.head.exists():
         say(f"fine-tuning {lesson.teacher}, to be kept in {lesson.head}")

@@ -57,9 +57,12 @@ def _pools_cls(path: Path) -> bool:
         return False
     except (OSError, ValueError) as error:
         raise ModelError(f"{path}/1_Pooling/config.json: cannot be read: {error}") from error
+    if not isinstance(config, dict):
+        raise ModelError(f"{path}/1_Pooling/config.json: cannot be read: it is no JSON object")
     modes = [name for name, on in config.items() if name.startswith("pooling_mode_") and on is True]
     if modes not in (["pooling_mode_mean_tokens"], ["pooling_mode_cls_token"]):
-        raise ModelError(f"{path}: pools by {', '.join(modes)}: a teacher's is mean or cls")
+        named = ", ".join(modes) or "nothing"
+        raise ModelError(f"{path}: pools by {named}: a teacher's is mean or cls")
     return "cls" in modes[0]
 
 
