@@ -19,6 +19,8 @@ from edgebert.cli import main
 from edgebert.evaluate import evaluate
 from edgebert.export.checkpoint import read_checkpoint
 from edgebert.export.torch_zip import TorchFile
+from edgebert.presets import PRESETS
+from edgebert.tokenizer import Tokenizer
 from tests.conftest import REPO
 
 if sys.version_info >= (3, 11):
@@ -55,6 +57,18 @@ def test_a_name_loads_a_model_that_answers_as_its_card_says(name: str) -> None:
         assert str(model.infer(text)) == answer
     else:
         assert np.linalg.norm(model.encode("a text")) == pytest.approx(1, abs=1e-5)  # int8
+
+
+@pytest.mark.parametrize(
+    "path", sorted((REPO / "models" / "pretrained").glob("*.pt")), ids=lambda p: p.stem
+)
+def test_a_kept_encoder_is_a_start_for_the_preset_of_its_name(path: Path) -> None:
+    """As docs/training.md says: no other options but words for nano."""
+    checkpoint = read_checkpoint(path, needs_head=False)
+    assert checkpoint.config == PRESETS[path.stem]
+    own = Tokenizer.word() if path.stem == "nano" else Tokenizer.wordpiece()
+    assert checkpoint.tokenizer == own.blob
+    assert f"`{path.stem}`" in (REPO / "docs" / "training.md").read_text("utf-8")
 
 
 def test_without_a_name_infer_uses_the_default_model() -> None:
