@@ -21,7 +21,7 @@ import numpy as np
 
 from benchmarks.accuracy import TASKS, Run, score, split_arguments, write_into
 from edgebert.cli.output import print_table, thousands
-from edgebert.plot import write_size_plot
+from edgebert.plot import write_difference_plot
 
 MARK = "python -m benchmarks.search"
 
@@ -88,6 +88,16 @@ def _difference(values: dict[int, float], base: dict[int, float]) -> str:
     return f"{np.mean(pairs):+.1f}" + (f" ± {error:.1f}" if len(pairs) > 1 else "")
 
 
+def differences(rows: Sequence[Sequence[str]]) -> list[tuple[str, float, float]]:
+    """Name, difference to UNO and its standard error of the rows that have one."""
+    points = []
+    for row in rows:
+        difference, _, error = row[COLUMNS.index("beside uno")].partition(" ± ")
+        if difference:
+            points.append((row[1], float(difference), float(error or "nan")))
+    return points
+
+
 def parser_of(description: str, variants: Iterable[str]) -> argparse.ArgumentParser:
     """Of a benchmark that compares variants of UNO."""
     parser = argparse.ArgumentParser(description=description)
@@ -124,7 +134,7 @@ def compare(
 def main(arguments: Sequence[str] | None = None) -> None:
     """Do what is left to do, and print the table."""
     parser = parser_of("Compare variants of UNO.", VARIANTS)
-    parser.add_argument("--plot", type=Path, help="an .svg of accuracy over bytes to write")
+    parser.add_argument("--plot", type=Path, help="an .svg of the differences to write")
     options, training = split_arguments(parser, arguments)
 
     def measure(run: Run) -> dict[str, Any]:
@@ -133,8 +143,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     rows = compare(options, measure, MARK)
     if options.plot:
-        points = [(one[1], float(one[6].replace(",", "")), float(one[2])) for one in rows]
-        write_size_plot(points, options.plot, "dev, %")
+        write_difference_plot(differences(rows), options.plot, "beside UNO, points on dev")
 
 
 if __name__ == "__main__":

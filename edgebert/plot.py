@@ -56,28 +56,26 @@ def write_loss_plot(history: Sequence[Mapping[str, Any]], path: Path) -> None:
     _write_svg(figure, path)
 
 
-def write_size_plot(points: Sequence[tuple[str, float, float]], path: Path, metric: str) -> None:
-    """Write an SVG: a metric against the size of files.
+def write_difference_plot(
+    points: Sequence[tuple[str, float, float]], path: Path, metric: str
+) -> None:
+    """Write an SVG: a line for each name, how much better or worse than what stands at 0.
 
     Args:
-        points: name, bytes and value of each file.
+        points: name, difference and its standard error; NaN where that is not known.
         path: the .svg to write.
-        metric: what the values are.
+        metric: what the differences are of.
     """
     need_matplotlib()
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(7, 5), layout="constrained")
+    figure = Figure(figsize=(7, 0.6 + 0.3 * len(points)), layout="constrained")
     axes = figure.subplots()
-    for i, (name, size, value) in enumerate(points):
-        axes.plot(size / 1000, value, "o", color=f"C{i}")
-        axes.annotate(
-            name, (size / 1000, value), (4, 4), textcoords="offset points", fontsize="x-small"
-        )
-    axes.margins(0.15)
-    axes.grid(True, alpha=0.3)
-    axes.set_xlabel("size of the file, kB")
-    axes.set_ylabel(metric)
+    names, values, errors = zip(*sorted(points, key=lambda point: point[1]), strict=True)
+    axes.axvline(0, color="gray", linewidth=1)
+    axes.errorbar(values, names, xerr=errors, fmt="o", capsize=3)
+    axes.grid(True, axis="x", alpha=0.3)
+    axes.set_xlabel(metric)
     _write_svg(figure, path)
 
 

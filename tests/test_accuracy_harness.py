@@ -12,6 +12,7 @@ from benchmarks.accuracy import COLUMNS, MARK, main, summarise, write_into
 from edgebert.cli import build_parser
 from edgebert.cli.options import model_config
 from edgebert.config import ModelConfig
+from edgebert.plot import write_difference_plot
 from edgebert.presets import PRESETS, num_parameters
 
 
@@ -80,6 +81,10 @@ def test_variants_are_compared_with_the_same_seeds_of_uno(tmp_path: Path) -> Non
     rows = search.summarise(reports)
     assert rows[1] == ["hwu64", "word", "83.0", "81.0 to 85.0", "+2.0 ± 1.0", "2", "1,000"]
     assert rows[0][4] == ""
+    assert search.differences(rows) == [("word", 2.0, 1.0)]
+    pytest.importorskip("matplotlib", reason="draws")
+    write_difference_plot(search.differences(rows), tmp_path / "a.svg", "points")
+    assert ">word<" in (tmp_path / "a.svg").read_text()
 
 
 @pytest.mark.parametrize("variant", search.VARIANTS)
