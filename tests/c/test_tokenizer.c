@@ -106,6 +106,9 @@ static void test_known_sentences(const eb_tokenizer *wordpiece, const eb_tokeniz
         check_known(word, cases[i].text, cases[i].words);
     }
     check_known(cased_word, "Cr\xc3\xa8me e\xcc\x81", "Cr\xc3\xa8me e\xcc\x81");
+    /* Marks that are no accents: U+302E, of class 224, goes behind U+1B44, of class 9. */
+    check_known(word, "a\xe3\x80\xae\xe1\xad\x84", "a\xe1\xad\x84\xe3\x80\xae");
+    check_known(cased_word, "a\xe3\x80\xae\xe1\xad\x84", "a\xe3\x80\xae\xe1\xad\x84");
 }
 
 /* A word of 100 code points is whole, one of 101 is unknown, however many bytes they have. */
