@@ -3,6 +3,7 @@
 #include "tokenizer.h"
 
 #include "format.h"
+#include "kernels/target.h"
 #include "unicode.h"
 
 #include <string.h>
@@ -19,6 +20,8 @@ eb_status eb_tokenizer_open(const void *section, size_t section_size, void *memo
     eb_tokenizer_header header;
     if (!section || !memory || !tokenizer || (uintptr_t)memory % EB_ALIGNMENT)
         return EB_ERROR_ARGUMENT;
+    if (eb_is_big_endian())
+        return EB_ERROR_UNSUPPORTED;
     if (memory_size < sizeof **tokenizer)
         return EB_ERROR_MEMORY;
     if (section_size < sizeof header)

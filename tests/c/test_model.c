@@ -4,6 +4,7 @@
 #include "check.h"
 #include "edgebert.h"
 #include "format.h"
+#include "kernels/target.h"
 
 #ifndef NUM_HOSTILE       /* fewer where a processor is emulated */
 #define NUM_HOSTILE 10000 /* of each file */
@@ -325,7 +326,7 @@ static void test_damaged_files(const uint8_t *file, size_t size) {
     free(copy);
 }
 
-/* Nothing in a file is what it seems to a big-endian processor. */
+/* Nothing in a file or a tokenizer's section is what it seems to a big-endian processor. */
 static void test_big_endian_refuses(const uint8_t *file, size_t size) {
     size_t handle_size = 1 << 16;
     void *handle = allocate(handle_size);
@@ -333,11 +334,18 @@ static void test_big_endian_refuses(const uint8_t *file, size_t size) {
     CHECK(eb_model_open(file, size, handle, handle_size, &model) == EB_ERROR_UNSUPPORTED, "open");
     CHECK(model == NULL, "the handle is written only on success");
     CHECK(eb_model_size(file, size, &handle_size) == EB_ERROR_UNSUPPORTED, "size");
+    for (uint8_t kind = EB_TOKENIZER_WORDPIECE; kind <= EB_TOKENIZER_WORD; kind++) {
+        const uint8_t section[sizeof(eb_tokenizer_header)] = {kind, 0, 0, 0, 1};
+        eb_tokenizer *tokenizer = NULL;
+        CHECK(eb_tokenizer_open(section, sizeof section, handle, handle_size, &tokenizer) ==
+                  EB_ERROR_UNSUPPORTED,
+              "tokenizer %u", kind);
+        CHECK(tokenizer == NULL, "its handle");
+    }
     free(handle);
 }
 
 static void test_file(const char *name) {
-    const uint32_t one = 1;
     FILE *stream = fopen(name, "rb");
     uint8_t *buffer = allocate(1 << 20);
     const size_t size = stream ? fread(buffer, 1, 1 << 20, stream) : 0;
@@ -347,7 +355,7 @@ static void test_file(const char *name) {
     if (!stream)
         return;
     fclose(stream);
-    if (*(const uint8_t *)&one != 1) {
+    if (eb_is_big_endian()) {
         test_big_endian_refuses(file, size);
         free(file);
         return;
