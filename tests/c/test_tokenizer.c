@@ -23,8 +23,9 @@ static handle open_copy(const void *section, size_t size) {
     size_t memory_size = 0;
     CHECK(eb_tokenizer_size(&memory_size) == EB_OK, "size of a handle");
     handle h = {copy_of(section, size), allocate(memory_size), NULL};
-    if (eb_tokenizer_open(h.section, size, h.memory, memory_size, &h.tokenizer) != EB_OK)
-        h.tokenizer = NULL;
+    CHECK((eb_tokenizer_open(h.section, size, h.memory, memory_size, &h.tokenizer) == EB_OK) ==
+              (h.tokenizer != NULL),
+          "the handle is given on success, and only then");
     return h;
 }
 
