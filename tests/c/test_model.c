@@ -253,6 +253,16 @@ static void test_tags_of_no_scheme(const uint8_t *file, size_t size) {
     free(copy);
 }
 
+/* Of integers the same; of floats what is left where a compiler fuses multiplications and additions
+ * in the code for one row, but not in that for several. */
+static int are_alike(const eb_config *config, const float *a, const float *b, uint32_t count) {
+    const float most = config->dtype == EB_DTYPE_F32 ? 1e-6f : 0.0f;
+    uint32_t alike = 0;
+    while (alike < count && a[alike] - b[alike] <= most && b[alike] - a[alike] <= most)
+        alike++;
+    return alike == count;
+}
+
 /* Tags are asked for by eb_tag alone, and change nothing of what eb_classify gives. */
 static void test_tags(const uint8_t *file, size_t size) {
     size_t handle_size, arena_size;
@@ -266,16 +276,14 @@ static void test_tags(const uint8_t *file, size_t size) {
     float logits[64], tagged_logits[64], pooled[256], tagged_pooled[256];
     eb_entity entities[16], first;
     eb_report report, again;
-    const size_t logits_size = config->num_labels * sizeof(float);
-    const size_t pooled_size = config->hidden_size * sizeof(float);
-    CHECK(logits_size <= sizeof logits && pooled_size <= sizeof pooled, "a small model");
+    CHECK(config->num_labels <= 64 && config->hidden_size <= 256, "a small model");
     CHECK(eb_classify(model, &text, arena, arena_size, logits, pooled, &report) == EB_OK, "all");
     CHECK(report.num_entities == 0, "eb_classify finds none");
     CHECK(eb_tag(model, &text, arena, arena_size, tagged_logits, tagged_pooled, entities, 16,
                  &report) == EB_OK,
           "tag");
-    CHECK(memcmp(logits, tagged_logits, logits_size) == 0, "logits");
-    CHECK(memcmp(pooled, tagged_pooled, pooled_size) == 0, "pooled");
+    CHECK(are_alike(config, logits, tagged_logits, config->num_labels), "logits");
+    CHECK(are_alike(config, pooled, tagged_pooled, config->hidden_size), "pooled");
     CHECK((report.num_entities > 0) == (config->num_tags > 0), "%u found", report.num_entities);
     CHECK(eb_tag(model, &text, arena, arena_size, logits, NULL, &first, 1, &again) == EB_OK, "one");
     CHECK(again.num_entities == report.num_entities, "all are counted");
