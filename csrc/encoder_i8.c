@@ -1,37 +1,13 @@
 /* The encoder in integers alone; docs/numerics.md defines every step. Keys and values of a layer
  * are computed for all tokens; then everything else for a few tokens at a time, in little memory.
  */
-#include "encoder.h"
+#include "encoder_i8.h"
+
 #include "hash.h"
 #include "kernels/i8.h"
 #include "model.h"
-#include "tags.h"
-#include "tanh_table.h"
 
 #include <string.h>
-
-/* Tokens, and columns of a linear layer's outputs, that are taken at a time. Fewer need less memory
- * and more time; the results are the same. */
-#ifndef EB_ROWS
-#define EB_ROWS 8
-#endif
-#ifndef EB_COLUMNS
-#define EB_COLUMNS 256
-#endif
-#if EB_ROWS < 4 || EB_ROWS % 4 || EB_COLUMNS < EB_BLOCK || EB_COLUMNS % EB_BLOCK
-#error "EB_ROWS must be a multiple of 4, EB_COLUMNS of 16"
-#endif
-
-/* Where the parts of the scratch memory lie. */
-typedef struct parts {
-    int32_t *sums;  /* what a matrix product gives: of rows of outputs, or of scores */
-    int16_t *rows;  /* [EB_ROWS, hidden_size]: what a LayerNorm takes */
-    int8_t *narrow; /* [EB_ROWS, hidden_size]: queries, contexts */
-    int8_t *wide;   /* [EB_ROWS, widest]: keys and values, softmax, intermediate */
-    int8_t *block;  /* [longest in, 16]: four-bit weights unpacked */
-    int8_t *keys;   /* each head's, as a matrix of weights: [n / 16][d / 4][16][4] */
-    int8_t *values; /* each head's, as a matrix of weights: [d / 16][n / 4][16][4] */
-} parts;
 
 static uint64_t most(uint64_t a, uint64_t b) {
     return a > b ? a : b;
@@ -75,9 +51,9 @@ static uint64_t scratch_size(const eb_config *config, uint64_t n) {
            most(2 * h * EB_ROUND_UP(n), n * config->num_tags * sizeof(int16_t));
 }
 
-static parts lay_out(const eb_config *config, size_t n, void *scratch) {
+eb_i8_parts eb_i8_lay_out(const eb_config *config, size_t n, void *scratch) {
     const size_t h = config->hidden_size;
-    parts p;
+    eb_i8_parts p;
     p.sums = scratch;
     p.rows = (int16_t *)(p.sums + num_sums(config, n));
     p.narrow = (int8_t *)(p.rows + EB_ROWS * h);
@@ -127,9 +103,8 @@ typedef struct linear {
         }                                                                                          \
     }
 
-/* sums[rows, columns] = x[rows, in] times columns of a matrix from `first`, all in blocks. */
-static void product(const eb_model *model, const parts *p, const int8_t *x, size_t rows, size_t in,
-                    const void *matrix, size_t first, size_t columns) {
+void eb_i8_product(const eb_model *model, const eb_i8_parts *p, const int8_t *x, size_t rows,
+                   size_t in, const void *matrix, size_t first, size_t columns) {
     const eb_kernels *k = model->kernels;
     const size_t blocks = columns / EB_BLOCK;
     if (eb_model_config(model)->dtype == EB_DTYPE_I8) {
@@ -156,13 +131,13 @@ static eb_rescaling rescaling_from(const linear *l, size_t column) {
 }
 
 /* out[rows, columns] = columns of the layer from `first`, in int8 of so many bits fewer. */
-static void linear_i8(const eb_model *model, const parts *p, const linear *l, const int8_t *x,
+static void linear_i8(const eb_model *model, const eb_i8_parts *p, const linear *l, const int8_t *x,
                       size_t rows, size_t first, size_t columns, int bits, int32_t least,
                       int8_t *out) {
     for (size_t c = 0; c < columns; c += EB_COLUMNS) {
         const size_t count = columns - c < EB_COLUMNS ? columns - c : EB_COLUMNS;
         const eb_rescaling rescaling = rescaling_from(l, first + c);
-        product(model, p, x, rows, l->in, l->weights, first + c, count);
+        eb_i8_product(model, p, x, rows, l->in, l->weights, first + c, count);
         for (size_t r = 0; r < rows; r++)
             model->kernels->requantise_i8(p->sums + r * count, &rescaling, bits, count, least,
                                           out + r * columns + c);
@@ -170,13 +145,13 @@ static void linear_i8(const eb_model *model, const parts *p, const linear *l, co
 }
 
 /* p->rows[rows, h] = factor residual + the layer of x, all of whose columns are h. */
-static void linear_add(const eb_model *model, const parts *p, const linear *l, const int8_t *x,
-                       size_t rows, const int8_t *residual, int32_t factor) {
+static void linear_add(const eb_model *model, const eb_i8_parts *p, const linear *l,
+                       const int8_t *x, size_t rows, const int8_t *residual, int32_t factor) {
     const size_t h = eb_model_config(model)->hidden_size;
     for (size_t c = 0; c < h; c += EB_COLUMNS) {
         const size_t count = h - c < EB_COLUMNS ? h - c : EB_COLUMNS;
         const eb_rescaling rescaling = rescaling_from(l, c);
-        product(model, p, x, rows, l->in, l->weights, c, count);
+        eb_i8_product(model, p, x, rows, l->in, l->weights, c, count);
         for (size_t r = 0; r < rows; r++)
             model->kernels->requantise_add(p->sums + r * count, &rescaling, residual + r * h + c,
                                            factor, count, p->rows + r * h + c);
@@ -184,8 +159,9 @@ static void linear_add(const eb_model *model, const parts *p, const linear *l, c
 }
 
 /* x[rows, h] = LayerNorm of p->rows */
-static void layer_norm(const eb_model *model, const parts *p, size_t rows, const int16_t *weight,
-                       const int16_t *bias, const eb_norm_scales *scales, int8_t *x) {
+static void layer_norm(const eb_model *model, const eb_i8_parts *p, size_t rows,
+                       const int16_t *weight, const int16_t *bias, const eb_norm_scales *scales,
+                       int8_t *x) {
     const size_t h = eb_model_config(model)->hidden_size;
     for (size_t r = 0; r < rows; r++)
         model->kernels->layer_norm_i8(p->rows + r * h, h, weight, bias, scales, x + r * h);
@@ -193,8 +169,8 @@ static void layer_norm(const eb_model *model, const parts *p, size_t rows, const
 
 /* Stores keys and values of up to EB_ROWS tokens from token i, p->wide[rows, 2 h], in the layout
  * of weights. i is a multiple of 4, and so become the rows. */
-static void store_keys_and_values(const eb_config *config, const parts *p, size_t i, size_t rows,
-                                  size_t n) {
+static void store_keys_and_values(const eb_config *config, const eb_i8_parts *p, size_t i,
+                                  size_t rows, size_t n) {
     const size_t h = config->hidden_size, d = h / config->num_attention_heads;
     const size_t columns = EB_ROUND_UP(n);
     while (rows % 4)
@@ -217,7 +193,7 @@ static void store_keys_and_values(const eb_config *config, const parts *p, size_
 }
 
 static void keys_and_values(const eb_model *model, const eb_layer_scales *scales, const linear *qkv,
-                            size_t n, const int8_t *x, const parts *p) {
+                            size_t n, const int8_t *x, const eb_i8_parts *p) {
     const eb_config *config = eb_model_config(model);
     const size_t h = config->hidden_size;
     memset(p->keys, 0, 2 * h * EB_ROUND_UP(n)); /* the values too, behind them */
@@ -230,7 +206,7 @@ static void keys_and_values(const eb_model *model, const eb_layer_scales *scales
 
 /* narrow[rows, h] = the heads' contexts of the queries in narrow. */
 static void attend(const eb_model *model, const eb_layer_scales *scales, size_t n, size_t rows,
-                   const parts *p) {
+                   const eb_i8_parts *p) {
     const eb_kernels *k = model->kernels;
     const eb_config *config = eb_model_config(model);
     const size_t h = config->hidden_size, d = h / config->num_attention_heads;
@@ -260,7 +236,7 @@ static void attend(const eb_model *model, const eb_layer_scales *scales, size_t 
 }
 
 static void encode_layer(const eb_model *model, size_t layer, size_t n, size_t states, int8_t *x,
-                         const parts *p) {
+                         const eb_i8_parts *p) {
     const eb_config *config = eb_model_config(model);
     const size_t h = config->hidden_size, inner = config->intermediate_size;
     const eb_layer_scales *scales = W(LAYER_SCALES);
@@ -290,133 +266,19 @@ static void encode_layer(const eb_model *model, size_t layer, size_t n, size_t s
 
 static void encode(const eb_model *model, size_t n, size_t wanted, void *x, void *scratch) {
     const eb_config *config = eb_model_config(model);
-    const parts p = lay_out(config, n, scratch);
+    const eb_i8_parts p = eb_i8_lay_out(config, n, scratch);
     for (size_t layer = 0; layer < config->num_hidden_layers; layer++)
         encode_layer(model, layer, n, eb_states_of_layer(config, layer, n, wanted), x, &p);
 }
-
-/* 2^11 tanh(x), x in units of 2^-12. */
-static int32_t tanh_of(int32_t x) {
-    const int16_t *table = eb_tanh_table;
-    const int32_t at = (x + 32768) >> 8, rest = (x + 32768) & 255;
-    return table[at] + (((table[at + 1] - table[at]) * rest + 128) >> 8);
-}
-
-/* The classifier's weights for 16 labels. It takes more than int8, and so no matrix product. */
-static const int8_t *classifier_block(const eb_model *model, size_t b, int8_t *unpacked) {
-    const size_t h = eb_model_config(model)->hidden_size;
-    const uint8_t *weights = eb_tensor_of(model, 0, EB_CLASSIFIER_WEIGHT);
-    if (eb_model_config(model)->dtype == EB_DTYPE_I8)
-        return (const int8_t *)weights + b * h * EB_BLOCK;
-    model->kernels->unpack_i4(weights + b * EB_I4_SIZE(h, EB_BLOCK), h, unpacked);
-    return unpacked;
-}
-
-static void classify(const eb_model *model, const void *x, float *logits, float *pooled,
-                     void *scratch) {
-    const eb_config *config = eb_model_config(model);
-    const size_t h = config->hidden_size;
-    const eb_model_scales *scales = eb_tensor_of(model, 0, EB_MODEL_SCALES);
-    const parts p = lay_out(config, 1, scratch);
-    const int32_t *bias = eb_tensor_of(model, 0, EB_POOLER_BIAS);
-    const int32_t *multipliers = eb_tensor_of(model, 0, EB_POOLER_MULTIPLIER);
-    int32_t *states = p.sums; /* 2^11 tanh of each */
-    product(model, &p, x, 1, h, eb_tensor_of(model, 0, EB_POOLER_WEIGHT), 0, h);
-    for (size_t c = 0; c < h; c++) {
-        const int32_t sum = eb_add(p.sums[c], bias[c]);
-        states[c] =
-            tanh_of(eb_clip_i16(eb_multiply_wide(sum, multipliers[c], scales->pooler_shift)));
-        if (pooled)
-            pooled[c] = (float)states[c] / 2048.0f;
-    }
-
-    bias = eb_tensor_of(model, 0, EB_CLASSIFIER_BIAS);
-    multipliers = eb_tensor_of(model, 0, EB_CLASSIFIER_MULTIPLIER);
-    const int8_t *block = NULL;
-    for (size_t j = 0; j < config->num_labels; j++) {
-        if (j % EB_BLOCK == 0)
-            block = classifier_block(model, j / EB_BLOCK, p.block);
-        int32_t sum = 0;
-        for (size_t c = 0; c < h; c++)
-            sum += states[c] * block[c / 4 * 4 * EB_BLOCK + j % EB_BLOCK * 4 + c % 4];
-        const int32_t logit =
-            eb_multiply_wide(eb_add(sum, bias[j]), multipliers[j], scales->classifier_shift);
-        logits[j] = (float)logit / 65536.0f; /* exact but for what a float cannot hold */
-    }
-}
-
-#ifndef EB_LABELS_ONLY
-/* sums[h] 2^16 / their Euclidean length, which is the root of `squares`. The sum of an h's squares
- * is below 2^58: of 2^12 sums of 2^16 int8. */
-static void normalise(const int32_t *sums, size_t h, uint64_t squares, float *pooled) {
-    int shift = 0; /* makes the length 31 bits */
-    while (squares && squares >> 60 == 0) {
-        squares <<= 2;
-        shift++;
-    }
-    const uint32_t length = eb_integer_sqrt64(squares);
-    const int32_t reciprocal = length ? (int32_t)(((uint64_t)1 << 60) / length) : 0;
-    for (size_t c = 0; c < h; c++) {
-        const int32_t part = eb_multiply_wide(sums[c] * (1 << shift), reciprocal, 44);
-        pooled[c] = (float)part / 65536.0f;
-    }
-}
-
-static void mean(const eb_model *model, size_t n, const void *x, float *pooled, void *scratch) {
-    const size_t h = eb_model_config(model)->hidden_size;
-    const int8_t *states = x;
-    int32_t *sums = scratch;
-    uint64_t squares = 0;
-    memset(sums, 0, h * sizeof *sums);
-    for (size_t t = 0; t < n; t++)
-        for (size_t c = 0; c < h; c++)
-            sums[c] += states[t * h + c];
-    for (size_t c = 0; c < h; c++)
-        squares += (uint64_t)((int64_t)sums[c] * sums[c]);
-    normalise(sums, h, squares, pooled);
-}
-
-/* scores[rows, num_tags] of the states of x. */
-static void tag_rows(const eb_model *model, const parts *p, const int8_t *x, size_t rows,
-                     int16_t *scores) {
-    const size_t h = eb_model_config(model)->hidden_size;
-    const size_t num_tags = eb_model_config(model)->num_tags;
-    const eb_model_scales *scales = eb_tensor_of(model, 0, EB_MODEL_SCALES);
-    const int32_t *bias = eb_tensor_of(model, 0, EB_TAGGER_BIAS);
-    const int32_t *multipliers = eb_tensor_of(model, 0, EB_TAGGER_MULTIPLIER);
-    for (size_t first = 0; first < num_tags; first += EB_COLUMNS) {
-        const size_t count = num_tags - first < EB_COLUMNS ? num_tags - first : EB_COLUMNS;
-        const size_t columns = EB_ROUND_UP(count);
-        product(model, p, x, rows, h, eb_tensor_of(model, 0, EB_TAGGER_WEIGHT), first, columns);
-        for (size_t r = 0; r < rows; r++)
-            for (size_t j = first; j < first + count; j++) {
-                const int32_t sum = eb_add(p->sums[r * columns + j - first], bias[j]);
-                const int32_t logit = eb_multiply_wide(sum, multipliers[j], scales->tagger_shift);
-                scores[r * num_tags + j] = eb_tag_score((logit >> 8) + (logit >> 7 & 1));
-            }
-    }
-}
-
-/* The scores take the place of the keys and values, which nobody needs any more. */
-static int16_t *tag(const eb_model *model, size_t n, const void *x, void *scratch) {
-    const eb_config *config = eb_model_config(model);
-    const parts p = lay_out(config, n, scratch);
-    int16_t *scores = (int16_t *)(void *)p.keys;
-    for (size_t i = 0; i < n; i += EB_ROWS)
-        tag_rows(model, &p, (const int8_t *)x + i * config->hidden_size,
-                 n - i < EB_ROWS ? n - i : EB_ROWS, scores + i * config->num_tags);
-    return scores;
-}
-#endif
 
 const eb_encoder eb_encoder_i8 = {
     .element_size = sizeof(int8_t),
     .scratch = scratch_size,
     .embed = embed,
     .encode = encode,
-    .classify = classify,
+    .classify = eb_i8_classify,
 #ifndef EB_LABELS_ONLY
-    .mean = mean,
-    .tag = tag,
+    .mean = eb_i8_mean,
+    .tag = eb_i8_tag,
 #endif
 };

@@ -2,6 +2,7 @@
 #include "model.h"
 
 #include "hash.h"
+#include "kernels/target.h"
 #include "tags.h"
 
 #include <string.h>
@@ -90,11 +91,10 @@ static eb_status check_config(const eb_config *c) {
  * than all else, so eb_model_open alone looks at it, before it trusts anything. */
 static eb_status check_header(const void *file, size_t file_size) {
     const eb_file_header *header = file;
-    const uint32_t one = 1;
     if (!file || !eb_is_aligned(file))
         return EB_ERROR_ARGUMENT;
-    if (*(const uint8_t *)&one != 1)
-        return EB_ERROR_UNSUPPORTED; /* big-endian machine */
+    if (eb_is_big_endian())
+        return EB_ERROR_UNSUPPORTED;
     if (file_size < sizeof header->magic || header->magic != EB_FILE_MAGIC)
         return EB_ERROR_FOREIGN;
     if (file_size < sizeof *header)

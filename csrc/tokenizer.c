@@ -3,6 +3,7 @@
 #include "tokenizer.h"
 
 #include "format.h"
+#include "kernels/target.h"
 #include "unicode.h"
 
 #include <string.h>
@@ -19,6 +20,8 @@ eb_status eb_tokenizer_open(const void *section, size_t section_size, void *memo
     eb_tokenizer_header header;
     if (!section || !memory || !tokenizer || (uintptr_t)memory % EB_ALIGNMENT)
         return EB_ERROR_ARGUMENT;
+    if (eb_is_big_endian())
+        return EB_ERROR_UNSUPPORTED;
     if (memory_size < sizeof **tokenizer)
         return EB_ERROR_MEMORY;
     if (section_size < sizeof header)
@@ -32,11 +35,13 @@ eb_status eb_tokenizer_open(const void *section, size_t section_size, void *memo
     memset(t, 0, sizeof *t);
     t->kind = header.kind;
     t->lowercase = header.lowercase;
-    *tokenizer = t;
-    if (t->kind == EB_TOKENIZER_WORD)
-        return header.vocabulary_size ? EB_ERROR_CORRUPT : EB_OK;
-    return eb_vocabulary_open((const uint8_t *)section + sizeof header, header.vocabulary_size,
-                              &t->vocabulary);
+    eb_status status = header.vocabulary_size ? EB_ERROR_CORRUPT : EB_OK;
+    if (t->kind == EB_TOKENIZER_WORDPIECE)
+        status = eb_vocabulary_open((const uint8_t *)section + sizeof header,
+                                    header.vocabulary_size, &t->vocabulary);
+    if (status == EB_OK)
+        *tokenizer = t;
+    return status;
 }
 
 int eb_tokenizer_has(const eb_tokenizer *tokenizer, const uint8_t *piece, size_t piece_size) {

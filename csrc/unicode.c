@@ -17,8 +17,6 @@ static size_t find_last(const uint16_t *keys, size_t count, uint32_t key) {
 eb_char_class eb_char_class_of(uint32_t code_point) {
     if (code_point < 128)
         return (eb_char_class)ascii_classes[code_point];
-    if (code_point > EB_MAX_CODE_POINT)
-        return EB_CHAR_REMOVED;
     const uint32_t block = code_point >> 13, key = (code_point & 0x1fff) << 3 | 7;
     /* What begins before the block goes on in it: hence the entry before its own. */
     const uint16_t *runs = class_runs + class_blocks[block] - 1;

@@ -20,6 +20,7 @@ typedef enum eb_char_class {
     EB_CHAR_STARTER_ACCENT, /* the same with canonical combining class 0 */
 } eb_char_class;
 
+/* code_point: at most EB_MAX_CODE_POINT. */
 eb_char_class eb_char_class_of(uint32_t code_point);
 
 /* Writes the code points that one becomes by canonical decomposition, removal of accents and

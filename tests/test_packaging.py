@@ -28,10 +28,12 @@ WARNINGS = ("-Wall", "-Wextra", "-Werror")
 PACKAGES = {
     "cmake": "cmake",
     "g++": "g++",
+    "nm": "binutils",
     "pkg-config": "pkg-config",
     "arm-none-eabi-gcc": "gcc-arm-none-eabi libnewlib-arm-none-eabi",
     "arm-none-eabi-g++": "gcc-arm-none-eabi libnewlib-arm-none-eabi",
     "qemu-system-arm": "qemu-system-arm",
+    "readelf": "binutils",
 }
 
 
@@ -124,6 +126,53 @@ def test_example_is_built_with_pkg_config(
     header = (REPO / "csrc" / "include" / "edgebert.h").read_text("utf-8")
     version = ".".join(re.findall(r"#define EB_VERSION_\w+ (\d+)", header))
     assert run("pkg-config", "--modversion", "edgebert").strip() == version
+
+
+@pytest.fixture(scope="module")
+def shared_prefix(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the shared library is installed."""
+    folder = tmp_path_factory.mktemp("shared")
+    release = "-DCMAKE_BUILD_TYPE=Release"
+    cmake(REPO / "csrc", folder / "library", "-DBUILD_SHARED_LIBS=ON", release)
+    run("cmake", "--install", folder / "library", "--prefix", folder / "prefix")
+    return folder / "prefix"
+
+
+def test_shared_library_exports_the_header_alone(shared_prefix: Path) -> None:
+    need("nm")
+    header = (REPO / "csrc" / "include" / "edgebert.h").read_text("utf-8")
+    declared = re.findall(r"^\w[\w *]*\b(eb_\w+)\(", header, re.M)
+    library = next(shared_prefix.rglob("libedgebert.so"))
+    symbols = run("nm", "--dynamic", "--defined-only", library).splitlines()
+    assert sorted(line.split()[-1] for line in symbols) == sorted(declared)
+
+
+def test_shared_library_has_the_version_in_its_name(shared_prefix: Path) -> None:
+    need("readelf")
+    major, minor = edgebert.__version__.split(".")[:2]
+    library = next(shared_prefix.rglob("libedgebert.so"))
+    dynamic = run("readelf", "--dynamic", "--wide", library)
+    assert re.findall(r"soname: \[(.*)\]", dynamic) == [f"libedgebert.so.{major}.{minor}"]
+    assert (library.parent / f"libedgebert.so.{major}.{minor}").is_file()
+
+
+def test_example_is_built_with_the_shared_library(
+    tmp_path: Path, shared_prefix: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    need("cmake", "pkg-config")
+    program = cmake(EXAMPLE, tmp_path, f"-DCMAKE_PREFIX_PATH={shared_prefix}") / "classify"
+    assert run(program, SMALL, TEXT) == example_answer()
+
+    monkeypatch.setenv("PKG_CONFIG_PATH", str(next(shared_prefix.rglob("pkgconfig"))))
+    flags = run("pkg-config", "--cflags", "--libs", "edgebert").split()
+    program = tmp_path / "by_pkg_config"
+    run("cc", *WARNINGS, EXAMPLE / "classify.c", "-o", program, *flags)
+    library = next(shared_prefix.rglob("libedgebert.so"))
+    monkeypatch.setenv("LD_LIBRARY_PATH", str(library.parent))
+    assert run(program, SMALL, TEXT) == example_answer()
+    monkeypatch.delenv("LD_LIBRARY_PATH")
+    alone = subprocess.run([program, SMALL, TEXT], capture_output=True, text=True)
+    assert library.name in alone.stderr, "it was linked with another library"
 
 
 def test_toolchain_file_builds_a_program_for_a_microcontroller(

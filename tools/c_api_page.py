@@ -19,7 +19,7 @@ _SECTION = re.compile(r"\s*-{4} (.*?) -+\s*")
 _NAMES = re.compile(
     r"^(?:const )?\w+ \*?(\w+)\(|^\} (\w+);|^typedef struct \w+ (\w+);|^#define (\w+) ", re.M
 )
-_PREPROCESSOR = re.compile(r"^#(?:if|ifdef|ifndef|endif|include)|^extern|^}$")
+_PREPROCESSOR = re.compile(r"^#(?:if|ifdef|ifndef|endif|include|pragma)|^extern|^}$")
 
 
 def page(header: str) -> str:

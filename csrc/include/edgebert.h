@@ -27,6 +27,9 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#ifdef EB_EXPORTS /* defined by the build of a shared library, in which all else is hidden */
+#pragma GCC visibility push(default)
+#endif
 
 #define EB_VERSION_MAJOR 0
 #define EB_VERSION_MINOR 1
@@ -281,6 +284,9 @@ eb_status eb_find_entities(const eb_name *names, uint32_t num_names, const uint1
                            const eb_word *words, uint32_t count, eb_entity *entities,
                            uint32_t capacity, uint32_t *num_entities);
 
+#ifdef EB_EXPORTS
+#pragma GCC visibility pop
+#endif
 #ifdef __cplusplus
 }
 #endif

@@ -3,6 +3,8 @@
 #ifndef EB_TARGET_H
 #define EB_TARGET_H
 
+#include <stdint.h>
+
 #define EB_PRAGMA(text) _Pragma(#text)
 #if defined(__clang__)
 #define EB_TARGET_BEGIN(set)                                                                       \
@@ -104,6 +106,12 @@
 #else
 #define EB_MVE 0
 #endif
+
+/* Files are little-endian and used where they lie, which these processors cannot. */
+static inline int eb_is_big_endian(void) {
+    const uint16_t one = 1;
+    return *(const uint8_t *)&one != 1;
+}
 
 /* GCC wants the architecture that its intrinsics for an extension name. */
 #if defined(__clang__) || (EB_ARM64 && __ARM_ARCH > 8)
