@@ -6,7 +6,6 @@ import contextlib
 import os
 import shutil
 import tempfile
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -21,17 +20,33 @@ def unpacking(path: Path) -> Iterator[IO[bytes]]:
     Raises:
         DataError: it cannot be read or, in the block, turns out to be damaged.
     """
-    import gzip  # here, as devices read no packed files, and some Pythons lack lzma
-    import lzma
-
-    openers: dict[str, Any] = {".gz": gzip.open, ".xz": lzma.open}
+    opener, damage = _unpacker(path)
     try:
-        with openers.get(path.suffix, open)(path, "rb") as file:
+        with opener(path, "rb") as file:
             yield file
-    except (gzip.BadGzipFile, lzma.LZMAError, zlib.error, EOFError) as error:
+    except damage as error:
         raise DataError(f"{path}: damaged: {error}") from error
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
+
+
+def _unpacker(path: Path) -> tuple[Any, tuple[type[Exception], ...]]:
+    """What opens a file, and what is raised where it is damaged."""
+    try:
+        if path.suffix == ".gz":
+            import gzip
+            import zlib
+
+            return gzip.open, (gzip.BadGzipFile, zlib.error, EOFError)
+        if path.suffix == ".xz":
+            import lzma
+
+            return lzma.open, (lzma.LZMAError, EOFError)
+    except ImportError as error:  # Python can be built without
+        raise DataError(
+            f"{path}: this Python has no {error.name}: unpack the file first"
+        ) from error
+    return open, ()
 
 
 @contextlib.contextmanager

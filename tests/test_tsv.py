@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import lzma
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -48,6 +49,15 @@ def test_packed_files_are_read_and_damage_is_named(
         path.write_bytes(content)
         with pytest.raises(DataError, match=f"data.tsv{suffix}: damaged: "):
             read_tsv(path)
+
+
+def test_a_python_without_a_compression_reads_plain_files_and_says_what_it_lacks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "lzma", None)
+    assert len(read(tmp_path, "text\tlabel\na\tb\n")) == 1
+    with pytest.raises(DataError, match=r"data.tsv.xz: this Python has no lzma: unpack the file"):
+        read_tsv(tmp_path / "data.tsv.xz")
 
 
 @pytest.mark.parametrize(
