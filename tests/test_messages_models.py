@@ -13,6 +13,7 @@ import pytest
 
 import edgebert
 from edgebert import litert, tflite
+from edgebert.builtin import names
 from edgebert.config import ModelConfig
 from edgebert.engines import Outputs
 from edgebert.engines.batches import check_sizes
@@ -143,8 +144,8 @@ FILES: dict[str, Cause] = {
     "a pair of texts takes 3 tokens or more; the model has 2": lambda *_: from_texts(
         Tokenizer.word(), [("a", "b")], 2
     ),
-    "no model is called 'hone': did you mean home? there are home, intent, sentence, sentiment; a "
-    "file's name has a suffix, as in model.ebm": lambda *_: edgebert.load("hone"),
+    f"no model is called 'hone': did you mean home? there are {', '.join(names())}; a file's name "
+    "has a suffix, as in model.ebm": lambda *_: edgebert.load("hone"),
     "m.pdf has none of the known suffixes .ebm, .onnx, .tflite, .pt": lambda folder, _: (
         edgebert.load(file(folder / "m.pdf", b"x"))
     ),
