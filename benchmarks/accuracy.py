@@ -49,7 +49,7 @@ class Task(NamedTuple):
 TASKS = {
     "sst2": Task(("accuracy",)),
     "cola": Task(("matthews",), ("--epochs", "40")),
-    "mrpc": Task(("accuracy", "f1"), ("--epochs", "60")),
+    "mrpc": Task(("accuracy", "f1_equivalent"), ("--epochs", "60")),
     "rte": Task(("accuracy",), ("--epochs", "60")),
     "wnli": Task(("accuracy",), ("--epochs", "60")),
     "stsb": Task(("pearson", "spearman"), ("--epochs", "60")),
@@ -60,7 +60,7 @@ TASKS = {
     "hwu64": Task(("accuracy",), ("--epochs", "80", "--lr", "4e-3", "--dropout", "0.05")),
     "agnews": Task(("accuracy",), ("--epochs", "40")),
     "imdb": Task(("accuracy",), ("--epochs", "6")),
-    "sms_spam": Task(("accuracy", "f1"), ("--epochs", "40")),
+    "sms_spam": Task(("accuracy", "f1_spam"), ("--epochs", "40")),
 }
 
 
