@@ -259,7 +259,7 @@ def test_compilers_end_with_the_build_that_is_interrupted(
 ) -> None:
     """Else they would write on into a folder that is being removed."""
     compiler = tmp_path / "compiler"
-    command = ["sh", "-c", f"sh -c 'echo $$ > {compiler}; exec sleep 60' & wait"]
+    command = ["sh", "-c", f"sh -c 'echo $$ > {compiler}; exec sleep 600' & wait"]
     monkeypatch.setattr(build, "make_command", lambda *_: command)
 
     def interrupt() -> None:
@@ -271,7 +271,7 @@ def test_compilers_end_with_the_build_that_is_interrupted(
     with pytest.raises(KeyboardInterrupt):
         build._make(None, "app", 16, tmp_path)  # type: ignore[arg-type]
     status = Path("/proc", compiler.read_text().strip(), "stat")
-    for _ in range(1000):
+    for _ in range(6000):  # to die, too, takes its turn on a busy machine
         if not status.exists() or ") Z " in status.read_text():
             return
         time.sleep(0.01)

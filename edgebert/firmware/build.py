@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
 import signal
 import subprocess
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from edgebert.engines import open_engine
 from edgebert.engines.native import NativeEngine
@@ -121,18 +124,25 @@ def make_command(board: Board, app: str, folder: Path, *arguments: str) -> list[
 def _make(board: Board, app: str, tokens: int, folder: Path) -> str:
     """All that make and the compilers said."""
     command = make_command(board, app, folder, f"TOKENS={tokens}")
-    with subprocess.Popen(
-        command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        start_new_session=True,  # of a group of their own, make and compilers can be ended together
-    ) as process:
+    started: list[subprocess.Popen[str]] = []
+
+    def start() -> None:
+        options: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+        # In a group of their own make and the compilers can be ended together.
+        options |= {"text": True, "errors": "replace", "start_new_session": True}
+        started.append(subprocess.Popen(command, **options))
+
+    # Interrupts come to the main thread. In another one a start is whole, and known, or was not.
+    with ThreadPoolExecutor(1) as pool:
         try:
-            return process.communicate()[0]
+            pool.submit(start).result()
+            return started[0].communicate()[0]
         except BaseException:
-            os.killpg(process.pid, signal.SIGKILL)
+            pool.shutdown()
+            for process in started:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                process.communicate()
             raise
 
 
