@@ -35,7 +35,8 @@ def test_every_runtime_that_is_installed_gives_the_models_logits(tmp_path: Path)
         encoders, missing = build(job)
         assert len(encoders) + len(missing) == len(RUNTIMES)
         for name, encode in encoders.items():
-            tolerance = 1e-4 if RUNTIMES[name].dtype == "f32" else 0.5
+            # Without VNNI, ONNX Runtime's products of 8 bits saturate: by 0.3 in the logits.
+            tolerance = 1e-5 if RUNTIMES[name].dtype == "f32" else 0.5
             np.testing.assert_allclose(
                 encode(inputs)[0], logits, atol=tolerance, err_msg=f"{name}: {text}"
             )
