@@ -17,6 +17,7 @@ from edgebert.builtin import names
 from edgebert.config import ModelConfig
 from edgebert.engines import Outputs
 from edgebert.engines.batches import check_sizes
+from edgebert.engines.native import NativeEngine
 from edgebert.export import write_model
 from edgebert.export.recipe import Recipe
 from edgebert.hash import HashEmbedding
@@ -254,7 +255,29 @@ def _no_signature(folder: Path, patch: pytest.MonkeyPatch) -> None:
     edgebert.load(folder / "m.tflite")
 
 
+def _engine(folder: Path) -> NativeEngine:
+    path = folder / "m.ebm"
+    write_model(random_spec(), path)
+    return NativeEngine(path)
+
+
+def _too_many_tokens(folder: Path, _: pytest.MonkeyPatch) -> None:
+    """Sequences that the caller cut himself, for another model."""
+    engine = _engine(folder)
+    engine.run(from_texts(engine.tokenizer, ["one " * 30], 25))
+
+
+def _no_room_for_specials(folder: Path, _: pytest.MonkeyPatch) -> None:
+    """No file says so; a configuration that was changed by hand does."""
+    engine = _engine(folder)
+    engine.config = replace(engine.config)
+    object.__setattr__(engine.config, "max_position_embeddings", 1)
+    engine.run_texts(["one"])
+
+
 RUNTIMES: dict[str, Cause] = {
+    "more tokens than the model has positions": _too_many_tokens,
+    "the memory given is too small": _no_room_for_specials,
     "LiteRT cannot load m.tflite": lambda folder, _: _graph(folder, 1, 1, 1, noise=True),
     "needs the input token_lengths as int32": _run(1, 1, 1, lengths=np.int64),
     "LiteRT failed with status ": _run(1, 2, 1, resizable=False),
