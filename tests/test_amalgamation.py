@@ -72,12 +72,15 @@ def test_compilers_without_extensions_of_gnu_take_it(folder: Path) -> None:
     compile_with("clang", *target, *dialect, "-fsyntax-only", folder / "edgebert.c")
 
 
-def test_answers_are_the_same_without_extensions_of_gnu(folder: Path, tmp_path: Path) -> None:
-    """The code that Microsoft's compiler gets, on this machine."""
+@pytest.mark.parametrize(
+    "without", ["-fgnuc-version=0", "-DEB_NO_SIMD"], ids=["extensions of GNU", "instruction sets"]
+)
+def test_answers_are_the_same_without(folder: Path, tmp_path: Path, without: str) -> None:
+    """The code that Microsoft's compiler gets, and that of the smallest build, on this machine."""
     need("clang", "clang")
     program = tmp_path / "classify"
     consumer = REPO / "tests" / "cmake" / "classify.c"
-    flags = ("-O1", "-std=c11", "-fgnuc-version=0", f"-I{folder}")
+    flags = ("-O1", "-std=c11", without, f"-I{folder}")
     compile_with("clang", *flags, consumer, folder / "edgebert.c", "-o", program, "-lm")
     text = "film, unexpectedly!"
     answer = subprocess.run([program, SMALL, text], capture_output=True, text=True, check=True)

@@ -38,7 +38,8 @@ HEAD = f"""\
  *     cc {FLAGS} -c edgebert.c
  *
  * C99. The flags are those of the library; none is needed. -DEB_NO_F32 leaves out float32
- * models, -DEB_LABELS_ONLY those with tags and those without labels.
+ * models, -DEB_LABELS_ONLY those with tags and those without labels, -DEB_NO_SIMD all instruction
+ * sets but the processor's plain one.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "edgebert.h"
 #if defined(__clang__) /* No set of instructions uses all that the sets share. */

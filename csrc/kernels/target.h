@@ -36,15 +36,22 @@
 #define EB_UNROLL(times)
 #endif
 
+/* A build with EB_NO_SIMD has the plain C alone, which every processor runs. */
+#if defined(EB_NO_SIMD)
+#define EB_SIMD 0
+#else
+#define EB_SIMD 1
+#endif
+
 /* Processors for which this compiler can switch x86 sets on and ask at run time. */
-#if (defined(__x86_64__) || defined(__i386__)) && defined(__GNUC__)
+#if EB_SIMD && (defined(__x86_64__) || defined(__i386__)) && defined(__GNUC__)
 #define EB_X86 1
 #else
 #define EB_X86 0
 #endif
 
 /* Processors of which all have NEON, unless a build keeps to the general registers. */
-#if defined(__aarch64__) && defined(__ARM_NEON)
+#if EB_SIMD && defined(__aarch64__) && defined(__ARM_NEON)
 #define EB_ARM64 1
 #else
 #define EB_ARM64 0
@@ -93,7 +100,7 @@
 #endif
 
 /* 32-bit Arm with products of two int16 at a time, and without larger vectors. */
-#if defined(__ARM_FEATURE_SIMD32) && defined(__GNUC__) && !defined(__ARM_NEON) &&                  \
+#if EB_SIMD && defined(__ARM_FEATURE_SIMD32) && defined(__GNUC__) && !defined(__ARM_NEON) &&       \
     !defined(__ARM_FEATURE_MVE)
 #define EB_DSP 1
 #else
@@ -101,7 +108,7 @@
 #endif
 
 /* Arm's small processors with vectors of integers. */
-#if defined(__ARM_FEATURE_MVE) && __ARM_FEATURE_MVE & 1
+#if EB_SIMD && defined(__ARM_FEATURE_MVE) && __ARM_FEATURE_MVE & 1
 #define EB_MVE 1
 #else
 #define EB_MVE 0
