@@ -11,6 +11,7 @@ EB_TARGET_BEGIN("avx512f,avx512dq,avx512bw,avx512vl,avx512vnni,fma,amx-tile,amx-
 #define EB_F32_LANES 16
 #include "f32.h"
 #include "i8_avx2.h"
+#include "i4_avx512.h"
 #include "i8_amx.h"
 #include "hash_avx512.h"
 #include "hash_mean_avx2.h"
@@ -23,6 +24,7 @@ const eb_kernels eb_kernels_amx = {
     .hash_mean = eb_hash_mean_avx2,
     EB_F32_KERNELS,
     .gemm_i8 = eb_gemm_i8_amx,
+    .gemm_i4 = eb_gemm_i4_vnni,
     EB_I8_KERNELS_AVX2,
 };
 #endif

@@ -22,6 +22,7 @@ const eb_kernels eb_kernels_avx512 = {
     .hash_mean = eb_hash_mean_avx2,
     EB_F32_KERNELS,
     .gemm_i8 = eb_gemm_i8_avx2,
+    .gemm_i4 = eb_gemm_i4_avx2,
     EB_I8_KERNELS_AVX2,
 };
 #endif

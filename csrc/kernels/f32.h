@@ -25,9 +25,11 @@ typedef float eb_vec;
 #define EB_VEC(p) (*(eb_vec *)(p))
 
 /* Sums of 8 vectors are under way at a time: as many as two units of a latency of 4 need. NEON has
- * registers for 16, so that weights are loaded half as often. */
+ * registers for 16, so that weights are loaded half as often; so has AVX-512, of whose vectors one
+ * is a block, for two blocks at a time. */
 #define EB_F32_VECS (EB_BLOCK / EB_F32_LANES)
 #define EB_F32_ROWS (EB_F32_LANES < 4 ? 1 : EB_ARM64 && EB_F32_LANES == 4 ? 4 : EB_F32_LANES / 2)
+#define EB_F32_BLOCKS (EB_F32_LANES == EB_BLOCK ? 2 : 1)
 
 /* e^x, relative error below 3e-7; x is clamped to where e^x is a normal float. */
 static inline float eb_exp(float x) {
@@ -75,44 +77,62 @@ static inline float eb_gelu(float x) {
     return x * (x < 0.0f ? half_erfc : 1.0f - half_erfc);
 }
 
-/* y[rows, EB_BLOCK] = x[rows, in] * w[in, EB_BLOCK] + b, with rows of x and y that begin ldx and
- * ldy floats apart; b may be NULL. Called with constants for rows, so that the sums stay in
- * registers while `in` runs. */
+/* y[rows, blocks * EB_BLOCK] = x[rows, in] * w[blocks, in, EB_BLOCK] + b, with rows of x and y that
+ * begin ldx and ldy floats apart; b may be NULL. Called with constants for rows and blocks, so that
+ * the sums stay in registers while `in` runs. */
 static EB_ALWAYS_INLINE void eb_tile(const float *x, size_t ldx, size_t rows, size_t in,
-                                     const float *w, const float *b, float *y, size_t ldy) {
-    eb_vec sum[EB_F32_ROWS][EB_F32_VECS];
+                                     const float *w, size_t blocks, const float *b, float *y,
+                                     size_t ldy) {
+    eb_vec sum[EB_F32_ROWS][EB_F32_BLOCKS * EB_F32_VECS];
+    const size_t vecs = blocks * EB_F32_VECS;
     for (size_t r = 0; r < rows; r++)
-        for (size_t v = 0; v < EB_F32_VECS; v++)
+        for (size_t v = 0; v < vecs; v++)
             sum[r][v] = b ? EB_VEC(b + v * EB_F32_LANES) : (eb_vec)EB_VEC_ZERO;
-    for (size_t k = 0; k < in; k++)
+    for (size_t k = 0; k < in; k++, w += EB_BLOCK)
         for (size_t r = 0; r < rows; r++)
-            for (size_t v = 0; v < EB_F32_VECS; v++)
-                sum[r][v] += x[r * ldx + k] * EB_VEC(w + k * EB_BLOCK + v * EB_F32_LANES);
+            for (size_t v = 0; v < vecs; v++)
+                sum[r][v] += x[r * ldx + k] * EB_VEC(w + v / EB_F32_VECS * in * EB_BLOCK +
+                                                     v % EB_F32_VECS * EB_F32_LANES);
     for (size_t r = 0; r < rows; r++)
-        for (size_t v = 0; v < EB_F32_VECS; v++)
+        for (size_t v = 0; v < vecs; v++)
             EB_VEC(y + r * ldy + v * EB_F32_LANES) = sum[r][v];
 }
 
 /* The same for any number of rows. */
-static void eb_block(const float *x, size_t ldx, size_t n, size_t in, const float *w,
-                     const float *b, float *y, size_t ldy) {
+static EB_ALWAYS_INLINE void eb_rows(const float *x, size_t ldx, size_t n, size_t in,
+                                     const float *w, size_t blocks, const float *b, float *y,
+                                     size_t ldy) {
     size_t i = 0;
     for (; i + EB_F32_ROWS <= n; i += EB_F32_ROWS)
-        eb_tile(x + i * ldx, ldx, EB_F32_ROWS, in, w, b, y + i * ldy, ldy);
+        eb_tile(x + i * ldx, ldx, EB_F32_ROWS, in, w, blocks, b, y + i * ldy, ldy);
 #if EB_F32_ROWS > 4
     if (n - i >= 4) {
-        eb_tile(x + i * ldx, ldx, 4, in, w, b, y + i * ldy, ldy);
+        eb_tile(x + i * ldx, ldx, 4, in, w, blocks, b, y + i * ldy, ldy);
         i += 4;
     }
 #endif
 #if EB_F32_ROWS > 2
     if (n - i >= 2) {
-        eb_tile(x + i * ldx, ldx, 2, in, w, b, y + i * ldy, ldy);
+        eb_tile(x + i * ldx, ldx, 2, in, w, blocks, b, y + i * ldy, ldy);
         i += 2;
     }
 #endif
     if (i < n)
-        eb_tile(x + i * ldx, ldx, 1, in, w, b, y + i * ldy, ldy);
+        eb_tile(x + i * ldx, ldx, 1, in, w, blocks, b, y + i * ldy, ldy);
+}
+
+/* The same for any number of blocks. */
+static void eb_blocks(const float *x, size_t ldx, size_t n, size_t in, const float *w,
+                      size_t blocks, const float *b, float *y, size_t ldy) {
+    size_t i = 0;
+#if EB_F32_BLOCKS > 1
+    for (; i + EB_F32_BLOCKS <= blocks; i += EB_F32_BLOCKS)
+        eb_rows(x, ldx, n, in, w + i * in * EB_BLOCK, EB_F32_BLOCKS, b ? b + i * EB_BLOCK : NULL,
+                y + i * EB_BLOCK, ldy);
+#endif
+    for (; i < blocks; i++)
+        eb_rows(x, ldx, n, in, w + i * in * EB_BLOCK, 1, b ? b + i * EB_BLOCK : NULL,
+                y + i * EB_BLOCK, ldy);
 }
 
 /* The columns behind the last whole block; a block's zeros or strangers go no further. */
@@ -121,16 +141,15 @@ static void eb_partial_block(const float *x, size_t ldx, size_t n, size_t in, co
     float bias[EB_BLOCK] = {0}, whole[EB_BLOCK];
     memcpy(bias, b, cols * sizeof *b);
     for (size_t i = 0; i < n; i++) {
-        eb_tile(x + i * ldx, ldx, 1, in, w, bias, whole, EB_BLOCK);
+        eb_tile(x + i * ldx, ldx, 1, in, w, 1, bias, whole, EB_BLOCK);
         memcpy(y + i * ldy, whole, cols * sizeof *y);
     }
 }
 
 static void eb_linear_f32(const float *x, size_t n, size_t in, const float *w, const float *b,
                           size_t out, float *y) {
-    size_t j = 0;
-    for (; j + EB_BLOCK <= out; j += EB_BLOCK)
-        eb_block(x, in, n, in, w + j * in, b + j, y + j, out);
+    const size_t j = out / EB_BLOCK * EB_BLOCK;
+    eb_blocks(x, in, n, in, w, out / EB_BLOCK, b, y, out);
     if (j < out)
         eb_partial_block(x, in, n, in, w + j * in, b + j, out - j, y + j, out);
 }
@@ -260,13 +279,11 @@ static void eb_attention_f32(const float *q, size_t ldq, size_t queries, const f
         eb_pack_values(k + h, ldk, n, d, values);
         for (size_t i = 0; i < queries; i += EB_F32_ROWS) {
             const size_t rows = queries - i < EB_F32_ROWS ? queries - i : EB_F32_ROWS;
-            for (size_t j = 0; j < n; j += EB_BLOCK)
-                eb_block(q + i * ldq, ldq, rows, d, keys + j * d, NULL, scores + j, padded);
+            eb_blocks(q + i * ldq, ldq, rows, d, keys, padded / EB_BLOCK, NULL, scores, padded);
             float sums[EB_F32_ROWS];
             for (size_t r = 0; r < rows; r++)
                 sums[r] = eb_softmax_numerators(scores + r * padded, n);
-            for (size_t c = 0; c < d; c += EB_BLOCK)
-                eb_block(scores, padded, rows, n, values + c * n, NULL, out + c, padded_d);
+            eb_blocks(scores, padded, rows, n, values, padded_d / EB_BLOCK, NULL, out, padded_d);
             for (size_t r = 0; r < rows; r++)
                 for (size_t c = 0; c < d; c++)
                     context[(i + r) * h + c] = out[r * padded_d + c] / sums[r];

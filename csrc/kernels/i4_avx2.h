@@ -86,8 +86,8 @@ static inline void eb_i4_rows_avx2(const int8_t *x, size_t ldx, size_t rows, siz
         eb_i4_tile_avx2(x, ldx, 1, in, offsets, scales, halves, is_first, acc, ld);
 }
 
-static void eb_gemm_i4_avx2(const int8_t *x, size_t ldx, size_t n, size_t in, const uint8_t *w,
-                            size_t blocks, int32_t *acc, size_t ld) {
+static inline void eb_gemm_i4_avx2(const int8_t *x, size_t ldx, size_t n, size_t in,
+                                   const uint8_t *w, size_t blocks, int32_t *acc, size_t ld) {
     int32_t offsets[EB_I4_WIDE_ROWS][EB_I4_IN / EB_I4_GROUP];
     for (size_t rows; n > 0; n -= rows, x += rows * ldx, acc += rows * ld) {
         rows = n < EB_I4_WIDE_ROWS ? n : EB_I4_WIDE_ROWS;

@@ -301,6 +301,6 @@ static int32_t eb_softmax_i8_avx2(const int32_t *scores, size_t count, size_t pa
     .scale_i8 = eb_scale_i8_avx2, .layer_norm_i8 = eb_layer_norm_i8_avx2,                          \
     .softmax_i8 = eb_softmax_i8_avx2, .unpack_i4 = eb_unpack_i4,                                   \
     .hash_mean_i16 = eb_hash_mean_i16, .add_embeddings = eb_add_embeddings,                        \
-    .lookup_i8 = eb_lookup_i8_avx2, .gemm_i4 = eb_gemm_i4_avx2
+    .lookup_i8 = eb_lookup_i8_avx2
 
 #endif

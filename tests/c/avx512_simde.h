@@ -16,8 +16,14 @@
 #if EB_HAS_SIMDE
 #define SIMDE_ENABLE_NATIVE_ALIASES
 #include <simde/x86/avx512.h>
+#ifndef _mm512_cvtepu8_epi32 /* its release 0.7.4 lacks it */
+#define _mm512_cvtepu8_epi32(x)                                                                    \
+    _mm512_inserti64x4(_mm512_castsi256_si512(_mm256_cvtepu8_epi32(x)),                            \
+                       _mm256_cvtepu8_epi32(_mm_srli_si128(x, 8)), 1)
+#endif
 
 #include "kernels/hash_avx512.h"
+#include "kernels/i4_avx512.h"
 #include "kernels/i8_avx512.h"
 
 static const eb_kernels avx512_simde = {
@@ -26,6 +32,7 @@ static const eb_kernels avx512_simde = {
     .hash_murmur3 = eb_hash_murmur3_avx512,
     .hash_mean = eb_hash_mean_scalar,
     .gemm_i8 = eb_gemm_i8_vnni,
+    .gemm_i4 = eb_gemm_i4_vnni,
     EB_I8_KERNELS,
 };
 #endif
