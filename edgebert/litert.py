@@ -68,7 +68,7 @@ _OPERATOR = """
 typedef struct { void *functions[4]; } edgebert_litert_functions;
 void *edgebert_litert_add(void *options, const edgebert_litert_functions *);
 void edgebert_litert_free(void *op);
-const char *edgebert_litert_error(const void *op);
+const char *edgebert_litert_error(void *op);
 """
 _FUNCTIONS = (
     "LiteRtAddCustomOpKernelOption",

@@ -6,6 +6,7 @@ import struct
 from typing import Any
 
 from edgebert.config import HASH_FAMILIES, HashParams
+from edgebert.tflite import OPERATOR
 
 
 def attributes(params: HashParams) -> dict[str, int]:
@@ -117,6 +118,28 @@ def tflite_model(options: bytes, *shapes: tuple[int, ...], resizable: bool = Tru
     )
     builder.Finish(model, b"TFL3")
     return bytes(builder.Output())
+
+
+def nodes_model(*nodes: tuple[tuple[int, int], int]) -> bytes:
+    """A TFLite file with these nodes' inputs and outputs in one signature, dimension 8.
+
+    The i-th node's own are the tensors 3 i to 3 i + 2.
+    """
+    import numpy as np
+
+    from edgebert.export.tflite_file import Operator, Subgraph, Tensor, tflite_bytes
+
+    graph, options = Subgraph("g"), custom_options(attributes(HashParams(dimension=8)))
+    for i, (inputs, output) in enumerate(nodes):
+        graph.tensors += [
+            Tensor(f"token_bytes_{i}", (1, 2, 4), np.dtype(np.uint8)),
+            Tensor(f"token_lengths_{i}", (1, 2), np.dtype(np.int32)),
+            Tensor(f"vectors_{i}", (1, 2, 8), np.dtype(np.float32)),
+        ]
+        graph.operators.append(Operator(OPERATOR, inputs, (output,), custom_options=options))
+        graph.inputs |= {f"token_bytes_{i}": 3 * i, f"token_lengths_{i}": 3 * i + 1}
+        graph.outputs[f"vectors_{i}"] = 3 * i + 2
+    return tflite_bytes([graph], "", {"name": b"value"})
 
 
 def custom_options(attributes: dict[str, int]) -> bytes:

@@ -25,7 +25,13 @@ from edgebert.errors import MissingPackageError, ModelError
 from edgebert.hash import HashEmbedding
 from edgebert.hash_reference import hash_embed
 from tests.conftest import REPO
-from tests.custom_op_models import attributes, custom_options, onnx_model, tflite_model
+from tests.custom_op_models import (
+    attributes,
+    custom_options,
+    nodes_model,
+    onnx_model,
+    tflite_model,
+)
 from tests.golden_hash import golden_vectors
 
 WARNINGS = ("-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror")
@@ -203,20 +209,29 @@ def test_tflite_refuses_other_types(open_tflite: Open) -> None:
 
 
 def test_tflite_refuses_a_node_without_an_output(open_tflite: Open, tmp_path: Path) -> None:
-    from edgebert.export.tflite_file import Operator, Subgraph, Tensor, tflite_bytes
-
     open_tflite(attributes(HashParams()))  # skips where no runtime is installed
-    options = custom_options(attributes(HashParams(dimension=8)))
-    names, shapes = ("token_bytes", "token_lengths", "vectors"), ((1, 2, 4), (1, 2), (1, 2, 8))
-    types = (np.uint8, np.int32, np.float32)
-    tensors = [Tensor(n, s, np.dtype(t)) for n, s, t in zip(names, shapes, types, strict=True)]
-    node = Operator(edgebert.tflite.OPERATOR, (0, 1), (-1,), custom_options=options)
-    graph = Subgraph(
-        "g", tensors, [node], dict(zip(names[:2], (0, 1), strict=True)), {"vectors": 2}
-    )
-    (tmp_path / "m.tflite").write_bytes(tflite_bytes([graph], "", {"name": b"value"}))
+    (tmp_path / "m.tflite").write_bytes(nodes_model(((0, 1), -1)))
     with pytest.raises(ModelError, match=r"needs two inputs and one output|cannot load"):
         edgebert.tflite.open_graph(tmp_path / "m.tflite")
+
+
+@pytest.mark.parametrize("failing", [0, 1])
+def test_tflite_says_which_node_failed_of_two(
+    failing: int, open_tflite: Open, tmp_path: Path
+) -> None:
+    """LiteRT goes on to the second: that this one gives vectors does not make the first one's."""
+    open_tflite(attributes(HashParams()))  # skips where no runtime is installed
+    (tmp_path / "m.tflite").write_bytes(nodes_model(((0, 1), 2), ((3, 4), 5)))
+    graph = edgebert.tflite.open_graph(tmp_path / "m.tflite")
+    token_bytes, lengths = padded([b"ab", b"cdef"])
+    inputs = {f"token_bytes_{i}": token_bytes for i in range(2)}
+    inputs |= {f"token_lengths_{i}": lengths for i in range(2)}
+    for _ in range(2):
+        with pytest.raises(ModelError, match="token 1 has length 9, but room for 4 bytes"):
+            graph.run({**inputs, f"token_lengths_{failing}": np.array([[2, 9]], np.int32)})
+        for vectors in graph.run(inputs).values():
+            expected = hash_embed([b"ab", b"cdef"], HashParams(dimension=8))
+            np.testing.assert_array_equal(vectors[0], expected)
 
 
 @pytest.mark.parametrize("options", [b"", b"\0" * 27, b"\0" * 32], ids=len)

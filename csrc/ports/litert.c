@@ -15,11 +15,13 @@ struct edgebert_litert_op {
     eb_hash_params params;
     eb_hash *hash;   /* NULL until the first node */
     bool is_useless; /* for good: a node has impossible attributes */
+    bool is_kept;    /* the error: a node's that ran, until somebody asks for it */
     char error[128];
 };
 
 static LiteRtStatus fail(edgebert_litert_op *op, const char *why) {
-    snprintf(op->error, sizeof op->error, EB_OP_NAME ": %s", why);
+    if (!op->is_kept)
+        snprintf(op->error, sizeof op->error, EB_OP_NAME ": %s", why);
     return kLiteRtStatusErrorInvalidArgument;
 }
 
@@ -28,11 +30,13 @@ static LiteRtStatus fail_for_good(edgebert_litert_op *op, const char *why) {
     return fail(op, why);
 }
 
-/* Whether to begin a call that forgets the last one's error. */
+/* Whether to begin a call. It forgets the last one's error, unless that is of another node of the
+ * same run: its output is not written, whatever becomes of this node's. */
 static bool is_ready(edgebert_litert_op *op) {
     if (!op->hash || op->is_useless)
         return false;
-    op->error[0] = 0;
+    if (!op->is_kept)
+        op->error[0] = 0;
     return true;
 }
 
@@ -103,15 +107,15 @@ static LiteRtStatus embed(edgebert_litert_op *op, const LiteRtLayout *shape, con
     const size_t done = eb_op_embed(op->hash, bytes, width, lengths, count, vectors);
     if (done == count)
         return kLiteRtStatusOk;
-    snprintf(op->error, sizeof op->error,
-             EB_OP_NAME ": token %zu has length %ld, but room for %zu bytes", done,
+    char why[96];
+    snprintf(why, sizeof why, "token %zu has length %ld, but room for %zu bytes", done,
              (long)lengths[done], width);
-    return kLiteRtStatusErrorInvalidArgument;
+    return fail(op, why);
 }
 
-static LiteRtStatus run(void *user_data, size_t num_inputs, const LiteRtTensorBuffer *inputs,
-                        size_t num_outputs, LiteRtTensorBuffer *outputs) {
-    edgebert_litert_op *op = user_data;
+static LiteRtStatus run_node(edgebert_litert_op *op, size_t num_inputs,
+                             const LiteRtTensorBuffer *inputs, size_t num_outputs,
+                             const LiteRtTensorBuffer *outputs) {
     const edgebert_litert_functions *litert = &op->litert;
     LiteRtRankedTensorType types[3];
     void *memory[3];
@@ -142,6 +146,14 @@ static LiteRtStatus run(void *user_data, size_t num_inputs, const LiteRtTensorBu
     return status;
 }
 
+static LiteRtStatus run(void *user_data, size_t num_inputs, const LiteRtTensorBuffer *inputs,
+                        size_t num_outputs, LiteRtTensorBuffer *outputs) {
+    edgebert_litert_op *op = user_data;
+    const LiteRtStatus status = run_node(op, num_inputs, inputs, num_outputs, outputs);
+    op->is_kept = op->is_kept || status != kLiteRtStatusOk;
+    return status;
+}
+
 /* Nodes end with the compiled model, and the operator after it. */
 static LiteRtStatus destroy(void *user_data) {
     (void)user_data;
@@ -168,6 +180,7 @@ EXPORT void edgebert_litert_free(edgebert_litert_op *op) {
     free(op);
 }
 
-EXPORT const char *edgebert_litert_error(const edgebert_litert_op *op) {
+EXPORT const char *edgebert_litert_error(edgebert_litert_op *op) {
+    op->is_kept = false;
     return op->error;
 }

@@ -41,9 +41,10 @@ edgebert_litert_op *edgebert_litert_add(LiteRtOptions options,
                                         const edgebert_litert_functions *functions);
 void edgebert_litert_free(edgebert_litert_op *op);
 
-/* One sentence on why the operator's last call failed, empty if it did not. LiteRT 2.3 does not
- * look at what operators return: ask once the model is compiled, and after each run. */
-const char *edgebert_litert_error(const edgebert_litert_op *op);
+/* One sentence on why the operator failed, empty if it did not: of the first node that did in a run
+ * since this was last asked, else of the last call. LiteRT 2.3 does not look at what operators
+ * return: ask once the model is compiled, and after each run. */
+const char *edgebert_litert_error(edgebert_litert_op *op);
 
 #ifdef __cplusplus
 }
