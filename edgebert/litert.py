@@ -79,7 +79,16 @@ _FUNCTIONS = (
 _CPU = 1
 _PER_TENSOR = 1
 _ALIGNMENT = 64  # of memory that tensor buffers are made of
-_NAMES = {1: "float32", 2: "int32", 3: "uint8", 4: "int64", 9: "int8", 10: "float16"}
+_NAMES = {
+    1: "float32",
+    2: "int32",
+    3: "uint8",
+    4: "int64",
+    6: "bool",
+    7: "int16",
+    9: "int8",
+    10: "float16",
+}
 _TYPES = {code: np.dtype(name) for code, name in _NAMES.items()}
 _CODES = {dtype: code for code, dtype in _TYPES.items()}
 
@@ -228,8 +237,12 @@ class CompiledGraph:
                 found = ffi.new("LiteRtQuantizationPerTensor *")
                 self._check(self._litert.LiteRtGetPerTensorQuantization(tensor, found))
                 quantisation = (found.scale, found.zero_point)
-            dtype = _TYPES[ranked.element_type]
-            yield ffi.string(name).decode(), Tensor(dtype, _shape(ranked.layout), *quantisation)
+            label, dtype = ffi.string(name).decode(), _TYPES.get(ranked.element_type)
+            if dtype is None:
+                raise ModelError(
+                    f"LiteRT: {label} is of a type ({ranked.element_type}) that edgebert lacks"
+                )
+            yield label, Tensor(dtype, _shape(ranked.layout), *quantisation)
 
     def _create(self, stack: ExitStack, what: str, *arguments: Any) -> Any:
         """A new object, which ends with the stack."""

@@ -120,10 +120,10 @@ def tflite_model(options: bytes, *shapes: tuple[int, ...], resizable: bool = Tru
     return bytes(builder.Output())
 
 
-def nodes_model(*nodes: tuple[tuple[int, int], int]) -> bytes:
+def nodes_model(*nodes: tuple[tuple[int, int], int], other: Any = None) -> bytes:
     """A TFLite file with these nodes' inputs and outputs in one signature, dimension 8.
 
-    The i-th node's own are the tensors 3 i to 3 i + 2.
+    The i-th node's own are the tensors 3 i to 3 i + 2. ``other``: the type of a further input.
     """
     import numpy as np
 
@@ -139,6 +139,9 @@ def nodes_model(*nodes: tuple[tuple[int, int], int]) -> bytes:
         graph.operators.append(Operator(OPERATOR, inputs, (output,), custom_options=options))
         graph.inputs |= {f"token_bytes_{i}": 3 * i, f"token_lengths_{i}": 3 * i + 1}
         graph.outputs[f"vectors_{i}"] = 3 * i + 2
+    if other is not None:
+        graph.inputs["other"] = len(graph.tensors)
+        graph.tensors.append(Tensor("other", (1,), np.dtype(other)))
     return tflite_bytes([graph], "", {"name": b"value"})
 
 

@@ -234,6 +234,25 @@ def test_tflite_says_which_node_failed_of_two(
             np.testing.assert_array_equal(vectors[0], expected)
 
 
+def test_litert_reads_types_of_other_inputs_or_names_them(
+    open_tflite: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_tflite(attributes(HashParams()))  # skips where no runtime is installed
+    pytest.importorskip("ai_edge_litert", reason="needs edgebert[tflite]")
+    from edgebert.export import tflite_file
+
+    monkeypatch.setitem(tflite_file._TYPES, np.dtype(np.complex64), 8)
+    token_bytes, lengths = padded([b"ab", b"cdef"])
+    inputs = {"token_bytes_0": token_bytes, "token_lengths_0": lengths}
+    for other in (np.bool_, np.int16):
+        (tmp_path / "m.tflite").write_bytes(nodes_model(((0, 1), 2), other=other))
+        graph = edgebert.tflite.open_graph(tmp_path / "m.tflite")
+        assert graph.run({**inputs, "other": np.zeros(1, other)})["vectors_0"].any()
+    (tmp_path / "m.tflite").write_bytes(nodes_model(((0, 1), 2), other=np.complex64))
+    with pytest.raises(ModelError, match=r"other is of a type \(8\) that edgebert lacks"):
+        edgebert.tflite.open_graph(tmp_path / "m.tflite")
+
+
 @pytest.mark.parametrize("options", [b"", b"\0" * 27, b"\0" * 32], ids=len)
 def test_tflite_refuses_options_of_another_size(open_tflite: Open, options: bytes) -> None:
     with pytest.raises(ModelError, match="no possible hash parameters"):
