@@ -41,7 +41,20 @@ class HashEmbedding:
         return self.embed(np.frombuffer(b"".join(encoded), np.uint8), ends)
 
     def embed(self, data: np.ndarray, ends: np.ndarray) -> np.ndarray:
-        """The same for tokens laid end to end: token i is ``data[ends[i-1]:ends[i]]``."""
+        """The same for tokens laid end to end: token i is ``data[ends[i-1]:ends[i]]``.
+
+        Args:
+            data: uint8.
+            ends: uint32, ascending.
+
+        Raises:
+            ValueError: they are of other types, or a token would end before its begin or beyond
+                the data.
+        """
+        if data.dtype != np.uint8 or ends.dtype != np.uint32:  # C reads them as they lie
+            raise ValueError("data must be uint8 and ends uint32")
+        if len(ends) and (ends[-1] > data.size or (ends[1:] < ends[:-1]).any()):
+            raise ValueError("ends must ascend, and not go beyond the data")
         vectors = np.empty((len(ends), self.params.dimension), np.float32)
         lib.eb_hash_embed_many(
             self._handle,

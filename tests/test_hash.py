@@ -174,6 +174,20 @@ def test_strings_are_hashed_as_utf8() -> None:
     np.testing.assert_array_equal(embed(["naïve"]), embed(["naïve".encode()]))
 
 
+@pytest.mark.parametrize(
+    ("data", "ends", "message"),
+    [
+        (np.uint8, np.array([1, 2, 3]), "must be uint8 and ends uint32"),  # what np.cumsum gives
+        (np.int16, np.array([1, 2, 3], np.uint32), "must be uint8 and ends uint32"),
+        (np.uint8, np.array([2, 1], np.uint32), "must ascend"),
+        (np.uint8, np.array([2, 4], np.uint32), "not go beyond"),
+    ],
+)
+def test_tokens_beyond_the_data_are_refused(data: type, ends: np.ndarray, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        HashEmbedding(HashParams()).embed(np.zeros(3, data), ends)
+
+
 def test_no_tokens_no_vectors(embed: Embed) -> None:
     assert embed([], HashParams()).shape == (0, 128)
 
