@@ -375,7 +375,8 @@ def micro(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 def test_micro_gives_the_same_vectors(micro: Path) -> None:
-    done = subprocess.run([micro, "3", "2", "4"], capture_output=True, text=True, check=True)
+    arguments = ["3", "2", "4", "3", "3"]
+    done = subprocess.run([micro, *arguments], capture_output=True, text=True, check=True)
     expected = hash_embed([b"abc", b"xy"], HashParams(dimension=4)).view(np.uint32)
     assert [int(line, 16) for line in done.stdout.split()] == expected.ravel().tolist()
 
@@ -383,15 +384,16 @@ def test_micro_gives_the_same_vectors(micro: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("3", "4", "4"), "a token's length"),
-        (("-1", "2", "4"), "a token's length"),
-        (("3", "2", "5"), "token_bytes and the output must have the dimensions"),
+        ("3 4 4 3 3", "a token's length"),
+        ("-1 2 4 3 3", "a token's length"),
+        ("3 2 5 3 3", "token_bytes and the output must have the dimensions"),
+        ("3 2 4 -1 3", "token_bytes and the output must have the dimensions"),
+        ("3 2 4 3 0", "needs two inputs and one output"),
+        ("3 2 4 3 1", "needs two inputs and one output"),
+        ("3 2 4 3 2", "needs two inputs and one output"),
     ],
-    ids=str,
 )
-def test_micro_refuses_what_it_cannot_do(
-    micro: Path, arguments: tuple[str, ...], message: str
-) -> None:
-    done = subprocess.run([micro, *arguments], capture_output=True, text=True)
+def test_micro_refuses_what_it_cannot_do(micro: Path, arguments: str, message: str) -> None:
+    done = subprocess.run([micro, *arguments.split()], capture_output=True, text=True)
     assert done.returncode == 1
     assert f"edgebert.HashEmbedding: {message}" in done.stdout

@@ -31,14 +31,15 @@ bool ShapesMatch(const TfLiteIntArray *bytes, const TfLiteIntArray *lengths,
     for (int i = 0; i < rank; i++)
         if (bytes->data[i] != lengths->data[i] || vectors->data[i] != lengths->data[i])
             return false;
-    return vectors->data[rank] == static_cast<int>(dimension);
+    return bytes->data[rank] >= 0 && vectors->data[rank] == static_cast<int>(dimension);
 }
 
 TfLiteStatus Prepare(TfLiteContext *context, TfLiteNode *node) {
     const eb_hash *hash = static_cast<const eb_hash *>(node->user_data);
     if (hash == nullptr)
         return Fail("the custom options are no possible hash parameters");
-    if (node->inputs->size != 2 || node->outputs->size != 1)
+    if (node->inputs->size != 2 || node->outputs->size != 1 || node->inputs->data[0] < 0 ||
+        node->inputs->data[1] < 0 || node->outputs->data[0] < 0) /* -1: a tensor left out */
         return Fail("needs two inputs and one output");
     const TfLiteEvalTensor *bytes = tflite::micro::GetEvalInput(context, node, 0);
     const TfLiteEvalTensor *lengths = tflite::micro::GetEvalInput(context, node, 1);

@@ -1,6 +1,6 @@
 /* Runs the operator as TensorFlow Lite Micro does: default parameters, four columns, two tokens of
- * three bytes. Arguments: the tokens' lengths, and the output's columns. Prints the vectors' bits.
- */
+ * three bytes. Arguments: the tokens' lengths, the output's columns, the bytes of a token, and
+ * which tensor the node is to lack, or 3. Prints the vectors' bits. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,16 +20,19 @@ int main(int argc, char **argv) {
     unsigned char bytes[] = {'a', 'b', 'c', 'x', 'y', 0};
     int32_t lengths[2];
     uint32_t vectors[8];
-    if (argc != 4)
+    if (argc != 6)
         return 2;
     lengths[0] = atoi(argv[1]);
     lengths[1] = atoi(argv[2]);
-    TfLiteIntArray shapes[] = {{3, {1, 2, 3}}, {2, {1, 2}}, {3, {1, 2, atoi(argv[3])}}};
+    TfLiteIntArray shapes[] = {{3, {1, 2, atoi(argv[4])}}, {2, {1, 2}}, {3, {1, 2, atoi(argv[3])}}};
     TfLiteEvalTensor tensors[] = {
         {{reinterpret_cast<char *>(bytes)}, &shapes[0], kTfLiteUInt8},
         {{reinterpret_cast<char *>(lengths)}, &shapes[1], kTfLiteInt32},
         {{reinterpret_cast<char *>(vectors)}, &shapes[2], kTfLiteFloat32}};
     TfLiteIntArray inputs = {2, {0, 1}}, outputs = {1, {2}};
+    const int lacking = atoi(argv[5]);
+    if (lacking < 3)
+        (lacking < 2 ? inputs.data[lacking] : outputs.data[0]) = -1;
     TfLiteContext context = {tensors, allocate};
     const TFLMRegistration *op = edgebert_tflite_micro_registration();
     TfLiteNode node = {&inputs, &outputs, nullptr};

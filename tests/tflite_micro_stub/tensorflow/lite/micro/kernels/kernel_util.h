@@ -8,7 +8,8 @@ namespace micro {
 
 inline const TfLiteEvalTensor *GetEvalInput(const TfLiteContext *context, const TfLiteNode *node,
                                             int index) {
-    return &context->tensors[node->inputs->data[index]];
+    const int tensor = node->inputs->data[index];
+    return tensor < 0 ? nullptr : &context->tensors[tensor];
 }
 
 inline TfLiteEvalTensor *GetEvalOutput(const TfLiteContext *context, const TfLiteNode *node,
