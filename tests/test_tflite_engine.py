@@ -274,6 +274,21 @@ def test_a_sealed_file_without_its_parts_is_refused(
     assert len(str(error.value).splitlines()) == 1
 
 
+@pytest.mark.parametrize("lacking", ["inputs_embeds", "attention_mask", "token_type_ids"])
+def test_a_sealed_file_without_an_input_is_refused(lacking: str, tmp_path: Path) -> None:
+    from edgebert.export.tflite_file import tflite_bytes
+    from edgebert.export.tflite_graph import Graph
+
+    spec = random_spec()
+    metadata = {key: text.encode() for key, text in encode_metadata(spec.config, b"").items()}
+    metadata[TOKENIZER] = spec.tokenizer
+    graph = Graph(spec, 8).build()
+    graph.inputs["another"] = graph.inputs.pop(lacking)
+    (tmp_path / "m.tflite").write_bytes(seal(tflite_bytes([graph], "", metadata)))
+    with pytest.raises(ModelError, match="it does not take the inputs that its metadata tell of"):
+        edgebert.load(tmp_path / "m.tflite")
+
+
 def test_a_sealed_file_of_something_else_is_refused(tmp_path: Path) -> None:
     for i in range(100):
         noise = random.Random(i).randbytes(i * 7)

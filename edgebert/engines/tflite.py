@@ -23,7 +23,7 @@ from edgebert.files import temporary_file
 from edgebert.hash import HashEmbedding
 from edgebert.metadata import DTYPE, VARIANT, check_seal, decode_metadata
 from edgebert.sequence import Sequences, Text, from_texts
-from edgebert.tflite import Graph, Tensor, open_graph
+from edgebert.tflite import Graph, Signature, Tensor, open_graph
 from edgebert.tokenizer import Tokenizer
 
 
@@ -48,7 +48,7 @@ class TfliteEngine:
             tensors = {**signature.inputs, **signature.outputs}
             check_sizes(config, {name: tensor.shape for name, tensor in tensors.items()})
         self._lengths = sorted(
-            (signature.inputs["attention_mask"].shape[1], key)
+            (_length(signature, self._takes_tokens), key)
             for key, signature in graph.signatures.items()
         )
         if not self._lengths or self._lengths[-1][0] < 2:
@@ -88,6 +88,15 @@ class TfliteEngine:
         limit, types = self.config.max_position_embeddings, self.config.type_vocab_size
         sequences = from_texts(self.tokenizer, texts, limit, types)
         return self.run(sequences), sequences.num_dropped
+
+
+def _length(signature: Signature, takes_tokens: bool) -> int:
+    """For how many tokens it is; ModelError if it does not take what is fed."""
+    tokens = {"token_bytes", "token_lengths"} if takes_tokens else {"inputs_embeds"}
+    needed = {*tokens, "attention_mask", "token_type_ids"}
+    if signature.inputs.keys() != needed or len(signature.inputs["attention_mask"].shape) != 2:
+        raise ModelError("it does not take the inputs that its metadata tell of")
+    return signature.inputs["attention_mask"].shape[1]
 
 
 def _stored(values: np.ndarray, tensor: Tensor) -> np.ndarray:
