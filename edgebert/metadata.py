@@ -87,7 +87,7 @@ def decode_metadata(metadata: Mapping[str, str | bytes]) -> Metadata:
 def find_entry(file: bytes, key: str) -> str:
     """The value of a short entry in an .onnx file, without a library that reads these; else ""."""
     _, found, behind = file.rpartition(key.encode() + b"\x12")
-    return behind[1 : 1 + behind[0]].decode() if found else ""
+    return behind[1 : 1 + behind[0]].decode(errors="replace") if found else ""
 
 
 def seal(file: bytes) -> bytes:

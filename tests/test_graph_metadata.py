@@ -14,7 +14,7 @@ from edgebert.config import HashParams, ModelConfig
 from edgebert.errors import ModelError
 from edgebert.export import write_model
 from edgebert.export.recipe import Recipe
-from edgebert.metadata import encode_metadata
+from edgebert.metadata import VARIANT, encode_metadata, seal
 from tests.models import SMALL, random_spec
 
 for package in ("onnx", "onnxruntime", "tflite"):
@@ -65,3 +65,13 @@ def test_more_tokens_than_the_onnx_graph_takes(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"^ONNX Runtime cannot run it: ") as error:
         edgebert.load(tmp_path / "m.onnx").logits(["word " * 60])
     assert len(str(error.value).splitlines()) == 1
+
+
+def test_a_variant_that_is_no_text(tmp_path: Path) -> None:
+    path = tmp_path / "m.onnx"
+    write_model(random_spec(SMALL), path, Recipe(variant="portable"))
+    entry = VARIANT.encode() + b"\x12\x08"
+    file = path.read_bytes()[:-8].replace(entry + b"portable", entry + b"\xffortable")
+    path.write_bytes(seal(file + b"00000000"))
+    with pytest.raises(ModelError, match=r"^m\.onnx: ONNX Runtime cannot load it: "):
+        edgebert.load(path)
