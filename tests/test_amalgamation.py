@@ -63,6 +63,13 @@ def test_it_compiles_for_microcontrollers(
     compile_with(*compiler, *options, "-c", folder / "edgebert.c", "-o", tmp_path / "edgebert.o")
 
 
+def test_it_needs_no_flag(folder: Path, tmp_path: Path) -> None:
+    """Not even to optimise, with which assembly has more registers, above all beside floats'."""
+    need("arm-none-eabi-gcc", "gcc-arm-none-eabi libnewlib-arm-none-eabi")
+    compiler = ("arm-none-eabi-gcc", "-mthumb", "-mcpu=cortex-m4", "-mfloat-abi=hard")
+    compile_with(*compiler, "-c", folder / "edgebert.c", "-o", tmp_path / "edgebert.o")
+
+
 def test_compilers_without_extensions_of_gnu_take_it(folder: Path) -> None:
     """For Windows, where Clang says that it is Microsoft's compiler; with the headers it has no
     libc for played by a stub."""

@@ -50,8 +50,8 @@ static inline void eb_widen_dsp(const int8_t *x, size_t ldx, size_t rows, size_t
 /* Sums of a block's columns, or what is to be added to them; out[EB_DSP_ROWS] are where the rows'
  * are. By hand: compilers neither load four numbers by one instruction nor turn and widen by one.
  */
-static void eb_block_dsp(const int16x2_t *wide, size_t in, const int8_t *w, int is_first,
-                         int32_t *const *out) {
+static inline void eb_block_dsp(const int16x2_t *wide, size_t in, const int8_t *w, int is_first,
+                                int32_t *const *out) {
     for (size_t c = 0; c < EB_BLOCK; c++) {
         const int16x2_t *x = wide;
         const int8_t *column = w + 4 * c;
@@ -101,6 +101,14 @@ static inline void eb_gemm_i8_dsp(const int8_t *x, size_t ldx, size_t n, size_t 
         }
     }
 }
+
+/* GCC that does not optimise leaves too few registers for it where floats have their own; nor does
+ * it compile inline functions that nobody calls. */
+#ifdef __OPTIMIZE__
+#define EB_GEMM_DSP eb_gemm_i8_dsp
+#else
+#define EB_GEMM_DSP eb_gemm_i8_small
+#endif
 
 /* SSAT, which compilers do not find; their macros for it do not compile without warnings. */
 static EB_ALWAYS_INLINE int32_t eb_limit_i8_dsp(int32_t x) {
@@ -271,7 +279,7 @@ static void eb_layer_norm_i8_dsp(const int16_t *y, size_t h, const int16_t *weig
 }
 
 #define EB_I8_KERNELS_DSP                                                                          \
-    .gemm_i8 = eb_gemm_i8_dsp, .requantise_i8 = eb_requantise_i8_dsp,                              \
+    .gemm_i8 = EB_GEMM_DSP, .requantise_i8 = eb_requantise_i8_dsp,                                 \
     .requantise_add = eb_requantise_add_dsp, .scale_i8 = eb_scale_i8_dsp,                          \
     .layer_norm_i8 = eb_layer_norm_i8_dsp, .softmax_i8 = eb_softmax_i8_small,                      \
     .unpack_i4 = eb_unpack_i4, .hash_mean_i16 = eb_hash_mean_i16_small,                            \
