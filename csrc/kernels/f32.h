@@ -12,17 +12,18 @@
 #include <string.h>
 
 #if defined(__GNUC__)
-typedef float eb_vec
-    __attribute__((vector_size(4 * EB_F32_LANES), aligned(4), may_alias)); /* of any floats */
+typedef float eb_vec __attribute__((vector_size(4 * EB_F32_LANES)));
+typedef eb_vec eb_any_vec __attribute__((aligned(4), may_alias)); /* of any floats */
 typedef int32_t eb_mask __attribute__((vector_size(4 * EB_F32_LANES)));
 #define EB_VEC_ZERO {0.0f}
 #else
 #undef EB_F32_LANES
 #define EB_F32_LANES 1
 typedef float eb_vec;
+typedef float eb_any_vec;
 #define EB_VEC_ZERO 0.0f
 #endif
-#define EB_VEC(p) (*(eb_vec *)(p))
+#define EB_VEC(p) (*(eb_any_vec *)(p))
 
 /* Sums of 8 vectors are under way at a time: as many as two units of a latency of 4 need. NEON has
  * registers for 16, so that weights are loaded half as often; so has AVX-512, of whose vectors one
@@ -87,7 +88,7 @@ static EB_ALWAYS_INLINE void eb_tile(const float *x, size_t ldx, size_t rows, si
     const size_t vecs = blocks * EB_F32_VECS;
     for (size_t r = 0; r < rows; r++)
         for (size_t v = 0; v < vecs; v++)
-            sum[r][v] = b ? EB_VEC(b + v * EB_F32_LANES) : (eb_vec)EB_VEC_ZERO;
+            sum[r][v] = b ? (eb_vec)EB_VEC(b + v * EB_F32_LANES) : (eb_vec)EB_VEC_ZERO;
     for (size_t k = 0; k < in; k++, w += EB_BLOCK)
         for (size_t r = 0; r < rows; r++)
             for (size_t v = 0; v < vecs; v++)
