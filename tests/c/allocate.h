@@ -10,9 +10,15 @@
 #include "edgebert.h"
 
 static inline void *allocate(size_t size) {
+#ifdef _WIN64 /* where malloc does promise it */
+    void *memory = malloc(size ? size : 1);
+    if (!memory)
+        abort();
+#else
     void *memory;
     if (posix_memalign(&memory, EB_ALIGNMENT, size ? size : 1))
         abort();
+#endif
     return memory;
 }
 

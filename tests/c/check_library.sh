@@ -17,7 +17,7 @@ fail() {
 # a 64-bit Arm processor has, which Linux's C library alone can say.
 allowed='mem(cpy|move|set|cmp)|strlen|sqrtf'
 runtime='__(mem[a-z]+|stack)_chk(_fail)?|__cpu_(model|indicator_init)|__[a-z]+[ds][ifc][234]'
-runtime="$runtime|getauxval|__cpu_features2|__aeabi_[a-z0-9_]+|_GLOBAL_OFFSET_TABLE_"
+runtime="$runtime|getauxval|__cpu_features2|___chkstk_ms|__aeabi_[a-z0-9_]+|_GLOBAL_OFFSET_TABLE_"
 needed=$("$nm" -u "$library" | grep -vE "^ *[Uw] ($allowed|$runtime)\$" || true)
 [ -z "$needed" ] || fail "needs more than it says" "$needed"
 
@@ -25,7 +25,7 @@ state=$("$size" -A "$library" | awk '$1 ~ /^\.t?(data|bss)/ && $1 !~ /^\.data\.r
 common=$("$nm" "$library" | grep ' C ' || true)
 [ -z "$state$common" ] || fail "has memory that can change" "$state$common"
 
-names=$("$nm" -g --defined-only "$library" | grep -vE ' eb_[a-z0-9_]+$' || true)
+names=$("$nm" -g --defined-only "$library" | grep -vE ' (eb_|\.refptr\.)[a-z0-9_]+$' || true)
 [ -z "$names" ] || fail "exports names that do not begin with eb_" "$names"
 
 # Nothing calls itself, by whatever way, so that the stack has an end: tsort would find a circle. Where
