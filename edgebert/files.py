@@ -81,7 +81,9 @@ def write_atomically(path: Path, data: bytes) -> None:
 def temporary_file(data: bytes, suffix: str) -> Iterator[Path]:
     """A file that is gone after the block; who has it open or mapped may go on reading."""
     try:
-        with tempfile.TemporaryDirectory(prefix="edgebert-") as folder:
+        # Windows leaves it where it is while somebody has it mapped.
+        kept = os.name == "nt"
+        with tempfile.TemporaryDirectory("", "edgebert-", ignore_cleanup_errors=kept) as folder:
             path = Path(folder) / f"model{suffix}"
             path.write_bytes(data)
             yield path

@@ -117,11 +117,12 @@ def open_graph(path: str | Path, custom_op: bool = True, threads: int | None = N
 
 
 _standard_error = threading.RLock()  # it is one for the process
-os.register_at_fork(  # no child is born while it leads nowhere
-    before=_standard_error.acquire,
-    after_in_parent=_standard_error.release,
-    after_in_child=_standard_error.release,
-)
+if hasattr(os, "register_at_fork"):  # no child is born while it leads nowhere
+    os.register_at_fork(
+        before=_standard_error.acquire,
+        after_in_parent=_standard_error.release,
+        after_in_child=_standard_error.release,
+    )
 
 
 @contextlib.contextmanager

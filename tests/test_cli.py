@@ -184,6 +184,15 @@ def test_closed_and_full_streams_give_no_traceback(
     assert message in result.stderr and len(result.stderr.splitlines()) == bool(message)
 
 
+def test_it_starts_on_systems_without_fork_and_sighup(model: str) -> None:
+    """Such as Windows."""
+    code = "import os, signal, sys; del os.fork, os.register_at_fork, signal.SIGHUP;"
+    code += "import edgebert.tflite, edgebert.cli; sys.exit(edgebert.cli.main(sys.argv[1:]))"
+    command = [sys.executable, "-c", code, "infer", "-m", model, "a fine film"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

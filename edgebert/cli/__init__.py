@@ -101,7 +101,7 @@ def _signals_interrupt() -> Iterator[None]:
     def interrupt(number: int, _: Any) -> None:
         raise KeyboardInterrupt(number)
 
-    asked = (signal.SIGTERM, signal.SIGHUP)
+    asked = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
     # nohup has SIGHUP ignored, which it should stay
     ours = [number for number in asked if signal.getsignal(number) is signal.SIG_DFL]
     for number in ours:

@@ -45,4 +45,5 @@ class PerProcess(Generic[T]):
             each._value = None
 
 
-os.register_at_fork(after_in_child=PerProcess.forget)
+if hasattr(os, "register_at_fork"):  # Windows has no fork
+    os.register_at_fork(after_in_child=PerProcess.forget)
