@@ -34,6 +34,8 @@ PACKAGES = {
     "arm-none-eabi-g++": "gcc-arm-none-eabi libnewlib-arm-none-eabi",
     "qemu-system-arm": "qemu-system-arm",
     "readelf": "binutils",
+    "x86_64-w64-mingw32-gcc": "gcc-mingw-w64-x86-64",
+    "wine": "wine64 wine",
 }
 
 
@@ -138,13 +140,17 @@ def shared_prefix(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "prefix"
 
 
+def declared() -> list[str]:
+    """The functions of the header."""
+    header = (REPO / "csrc" / "include" / "edgebert.h").read_text("utf-8")
+    return sorted(re.findall(r"^\w[\w *]*\b(eb_\w+)\(", header, re.M))
+
+
 def test_shared_library_exports_the_header_alone(shared_prefix: Path) -> None:
     need("nm")
-    header = (REPO / "csrc" / "include" / "edgebert.h").read_text("utf-8")
-    declared = re.findall(r"^\w[\w *]*\b(eb_\w+)\(", header, re.M)
     library = next(shared_prefix.rglob("libedgebert.so"))
     symbols = run("nm", "--dynamic", "--defined-only", library).splitlines()
-    assert sorted(line.split()[-1] for line in symbols) == sorted(declared)
+    assert sorted(line.split()[-1] for line in symbols) == declared()
 
 
 def test_shared_library_has_the_version_in_its_name(shared_prefix: Path) -> None:
@@ -173,6 +179,27 @@ def test_example_is_built_with_the_shared_library(
     monkeypatch.delenv("LD_LIBRARY_PATH")
     alone = subprocess.run([program, SMALL, TEXT], capture_output=True, text=True)
     assert library.name in alone.stderr, "it was linked with another library"
+
+
+def test_windows_has_a_shared_library_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By MinGW-w64 and Wine."""
+    need("cmake", "x86_64-w64-mingw32-gcc", "wine")
+    windows = ["-DCMAKE_SYSTEM_NAME=Windows", "-DCMAKE_C_COMPILER=x86_64-w64-mingw32-gcc"]
+    prefix = tmp_path / "prefix"
+    options = ("-DBUILD_SHARED_LIBS=ON", "-DEDGEBERT_NO_SIMD=ON")
+    cmake(REPO / "csrc", tmp_path / "library", *options, *windows)
+    run("cmake", "--install", tmp_path / "library", "--prefix", prefix)
+    [library] = (prefix / "bin").iterdir()
+    major, minor = edgebert.__version__.split(".")[:2]
+    assert library.name == f"libedgebert-{major}.{minor}.dll"
+    names = run("x86_64-w64-mingw32-objdump", "-p", library).partition("Name Pointer] Table")[2]
+    assert re.findall(r"^\t\[ *\d+\] .*?(\w+)$", names, re.M) == declared()
+
+    program = cmake(EXAMPLE, tmp_path / "example", *windows, f"-DCMAKE_PREFIX_PATH={prefix}")
+    monkeypatch.setenv("WINEDEBUG", "-all")
+    monkeypatch.setenv("WINEDLLOVERRIDES", "winedbg.exe,mscoree,mshtml=")
+    monkeypatch.setenv("WINEPATH", str(library.parent))
+    assert run("wine", program / "classify.exe", SMALL, TEXT) == example_answer()
 
 
 def test_toolchain_file_builds_a_program_for_a_microcontroller(
