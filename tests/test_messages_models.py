@@ -261,7 +261,7 @@ def _engine(folder: Path) -> NativeEngine:
     return NativeEngine(path)
 
 
-def _too_many_tokens(folder: Path, _: pytest.MonkeyPatch) -> None:
+def _cut_for_another_model(folder: Path, _: pytest.MonkeyPatch) -> None:
     """Sequences that the caller cut himself, for another model."""
     engine = _engine(folder)
     engine.run(from_texts(engine.tokenizer, ["one " * 30], 25))
@@ -276,7 +276,7 @@ def _no_room_for_specials(folder: Path, _: pytest.MonkeyPatch) -> None:
 
 
 RUNTIMES: dict[str, Cause] = {
-    "more tokens than the model has positions": _too_many_tokens,
+    "more tokens than the model has positions": _cut_for_another_model,
     "the memory given is too small": _no_room_for_specials,
     "LiteRT cannot load m.tflite": lambda folder, _: _graph(folder, 1, 1, 1, noise=True),
     "needs the input token_lengths as int32": _run(1, 1, 1, lengths=np.int64),
