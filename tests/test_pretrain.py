@@ -17,7 +17,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgebert.cli import main
-from edgebert.config import HashParams, ModelConfig
 from edgebert.errors import DataError, EdgebertError, ModelError, UsageError
 from edgebert.tokenizer import Tokenizer
 
@@ -35,18 +34,10 @@ from edgebert.train.masking import NOT_PREDICTED, SPECIAL, Masker, choose_words 
 from edgebert.train.pretrain import Evaluation, Job, Recipe, pretrain  # noqa: E402
 from edgebert.train.text_stream import find_files  # noqa: E402
 from tests.corpus import sentences  # noqa: E402
-from tests.test_train import assert_same, weights  # noqa: E402
+from tests.test_train import CONFIG, assert_same, weights  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-CONFIG = ModelConfig(
-    hidden_size=32,
-    num_hidden_layers=1,
-    num_attention_heads=2,
-    intermediate_size=48,
-    max_position_embeddings=16,
-    hash=HashParams(dimension=32),
-)
 RECIPE = Recipe(steps=30, batch_size=16, tokens=12, lr=5e-3, dropout=0.1, seed=1)
 WORDS = Tokenizer.word()
 

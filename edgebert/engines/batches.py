@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from edgebert.config import ModelConfig
-from edgebert.engines import Outputs
+from edgebert.engines import Engine, Outputs
 from edgebert.entities import tag_scores
 from edgebert.errors import ModelError
 from edgebert.hash import HashEmbedding
-from edgebert.sequence import Sequences
+from edgebert.sequence import Sequences, Text, from_texts
 
 BATCH_SIZE = 32  # sequences of like length, padded to the longest of them
 
@@ -44,6 +44,13 @@ def as_outputs(found: Mapping[str, np.ndarray]) -> Outputs:
     if "tag_logits" in found:
         scores = list(tag_scores(found["tag_logits"]))
     return Outputs(found.get("logits", pooled[:, :0]), pooled, scores)
+
+
+def run_tokenized(engine: Engine, texts: Sequence[Text]) -> tuple[Outputs, list[int]]:
+    """``run_texts`` of an engine that takes tokens."""
+    limit, types = engine.config.max_position_embeddings, engine.config.type_vocab_size
+    sequences = from_texts(engine.tokenizer, texts, limit, types)
+    return engine.run(sequences), sequences.num_dropped
 
 
 def in_batches(

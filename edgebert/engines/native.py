@@ -11,12 +11,12 @@ import numpy as np
 
 from edgebert._native import ffi, lib
 from edgebert.engines import Outputs
-from edgebert.engines.batches import empty_scores
+from edgebert.engines.batches import empty_scores, run_tokenized
 from edgebert.engines.forks import PerProcess
 from edgebert.errors import EdgebertError
 from edgebert.memory import aligned, status_text
 from edgebert.native import NativeModel
-from edgebert.sequence import Sequences, Text, fill_text, from_texts
+from edgebert.sequence import Sequences, Text, fill_text
 from edgebert.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
@@ -66,9 +66,7 @@ class NativeEngine:
         Scores of tags are of tokens, so texts that are tagged become sequences first.
         """
         if self.config.num_tags:
-            limit, types = self.config.max_position_embeddings, self.config.type_vocab_size
-            sequences = from_texts(self.tokenizer, texts, limit, types)
-            return self.run(sequences), sequences.num_dropped
+            return run_tokenized(self, texts)
         outputs, dropped = self._outputs(len(texts)), [0] * len(texts)
         self._share_out(len(texts), lambda rows: self._run_texts(texts, rows, outputs, dropped))
         return outputs, dropped

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,13 +18,14 @@ from edgebert.engines.batches import (
     output_names,
     padded_inputs,
     padded_tokens,
+    run_tokenized,
 )
 from edgebert.engines.forks import PerProcess
 from edgebert.errors import MissingPackageError, ModelError
 from edgebert.hash import HashEmbedding
 from edgebert.metadata import DTYPE, VARIANT, check_seal, decode_metadata, find_entry
 from edgebert.ort import library_path
-from edgebert.sequence import Sequences, Text, from_texts
+from edgebert.sequence import Sequences
 from edgebert.tokenizer import Tokenizer
 
 OLDEST = (1, 17)  # ONNX Runtime that is tested
@@ -74,11 +74,7 @@ class OnnxEngine:
         """Run sequences of like length together."""
         return in_batches(sequences, self.config, self._run)
 
-    def run_texts(self, texts: Sequence[Text]) -> tuple[Outputs, list[int]]:
-        """Tokenize the texts and run them."""
-        limit, types = self.config.max_position_embeddings, self.config.type_vocab_size
-        sequences = from_texts(self.tokenizer, texts, limit, types)
-        return self.run(sequences), sequences.num_dropped
+    run_texts = run_tokenized
 
     def _run(self, batch: Sequences) -> Outputs:
         if not self._variant:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,13 +15,14 @@ from edgebert.engines.batches import (
     in_batches,
     padded_inputs,
     padded_tokens,
+    run_tokenized,
 )
 from edgebert.engines.forks import PerProcess
 from edgebert.errors import MissingPackageError, ModelError
 from edgebert.files import temporary_file
 from edgebert.hash import HashEmbedding
 from edgebert.metadata import DTYPE, VARIANT, check_seal, decode_metadata
-from edgebert.sequence import Sequences, Text, from_texts
+from edgebert.sequence import Sequences
 from edgebert.tflite import Graph, Signature, Tensor, open_graph
 from edgebert.tokenizer import Tokenizer
 
@@ -83,11 +83,7 @@ class TfliteEngine:
         outputs = graph.run(stored, key)
         return as_outputs({name: _real(x, signature.outputs[name]) for name, x in outputs.items()})
 
-    def run_texts(self, texts: Sequence[Text]) -> tuple[Outputs, list[int]]:
-        """Tokenize the texts and run them."""
-        limit, types = self.config.max_position_embeddings, self.config.type_vocab_size
-        sequences = from_texts(self.tokenizer, texts, limit, types)
-        return self.run(sequences), sequences.num_dropped
+    run_texts = run_tokenized
 
 
 def _length(signature: Signature, takes_tokens: bool) -> int:

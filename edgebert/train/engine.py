@@ -5,14 +5,13 @@ What PyTorch gets are the same batches of hash vectors as ONNX Runtime.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from edgebert.engines import Outputs
-from edgebert.engines.batches import as_outputs, in_batches, padded_inputs
+from edgebert.engines.batches import as_outputs, in_batches, padded_inputs, run_tokenized
 from edgebert.errors import MissingPackageError, ModelError
 from edgebert.hash import HashEmbedding
-from edgebert.sequence import Sequences, Text, from_texts
+from edgebert.sequence import Sequences
 
 
 class TorchEngine:
@@ -55,11 +54,7 @@ class TorchEngine:
         with self._torch.inference_mode():
             return in_batches(sequences, self.config, self._run)
 
-    def run_texts(self, texts: Sequence[Text]) -> tuple[Outputs, list[int]]:
-        """Tokenize the texts and run them."""
-        limit, types = self.config.max_position_embeddings, self.config.type_vocab_size
-        sequences = from_texts(self.tokenizer, texts, limit, types)
-        return self.run(sequences), sequences.num_dropped
+    run_texts = run_tokenized
 
     def _run(self, batch: Sequences) -> Outputs:
         inputs = padded_inputs(batch, self._hash)
