@@ -6,7 +6,7 @@ import contextlib
 import re
 import sys
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from importlib.abc import MetaPathFinder
 from pathlib import Path
 from typing import Any
@@ -55,6 +55,15 @@ def zip_file(path: Path, *names: str, compression: int = zipfile.ZIP_STORED) -> 
     return path
 
 
+def forget(patch: pytest.MonkeyPatch, names: Iterable[str]) -> None:
+    """As if these modules had not been imported yet; what imports them anew is undone too."""
+    for name in sorted(names, reverse=True):  # those within packages first
+        package, _, own = name.rpartition(".")
+        if own in getattr(sys.modules.get(package), "__dict__", {}):
+            patch.delattr(sys.modules[package], own)
+        patch.delitem(sys.modules, name)
+
+
 def without(patch: pytest.MonkeyPatch, package: str, *importers: str) -> None:
     """As if a package was not installed, nor modules of ours imported yet that need it.
 
@@ -66,9 +75,7 @@ def without(patch: pytest.MonkeyPatch, package: str, *importers: str) -> None:
             if name.split(".")[0] == package:
                 raise ModuleNotFoundError(f"No module named {package!r}", name=package)
 
-    for name in [*sys.modules]:
-        if name in importers or name.split(".")[0] == package:
-            patch.delitem(sys.modules, name)
+    forget(patch, [n for n in sys.modules if n in importers or n.split(".")[0] == package])
     patch.setattr(sys, "meta_path", [Finder(), *sys.meta_path])
 
 

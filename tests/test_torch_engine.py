@@ -18,6 +18,7 @@ from edgebert.export.ebm import write_ebm
 from edgebert.export.spec import ModelSpec
 from edgebert.sequence import Text
 from tests.conftest import REPO
+from tests.messages import forget
 
 CHECKPOINT = REPO / "models" / "uno-sst2.pt"
 
@@ -110,8 +111,7 @@ def test_a_damaged_checkpoint_is_one_line_that_names_it_once(
 def test_without_pytorch_the_message_says_what_to_install(
     missing: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for name in [name for name in sys.modules if name.startswith("edgebert.train")]:
-        monkeypatch.delitem(sys.modules, name)
+    forget(monkeypatch, [name for name in sys.modules if name.startswith("edgebert.train")])
     monkeypatch.setitem(sys.modules, missing, None)  # an import of it fails
     assert main(["infer", "-m", str(CHECKPOINT), "text"]) == 1
     error = capsys.readouterr().err
