@@ -13,10 +13,11 @@
  *                 arena, bytes, logits, NULL, &report);
  *
  * Threads: an open model is never written again, so any number of threads may share one, each
- * with an arena of its own. Model files, handles and arenas must be aligned to EB_ALIGNMENT bytes,
- * which malloc does not promise on 32-bit machines; all else only as its type is. A model file or
- * section must stay where it is, unchanged, while in use. Stack, if built with optimisation: 4 KiB
- * on microcontrollers, 16 KiB elsewhere.
+ * with an arena of its own. A call waits for nothing and calls nothing of the caller's. Model
+ * files, handles and arenas must be aligned to EB_ALIGNMENT bytes, which malloc does not promise on
+ * 32-bit machines; all else only as its type is. A model file or section must stay where it is,
+ * unchanged, while in use. Stack, if built with optimisation: 4 KiB on microcontrollers, 16 KiB
+ * elsewhere.
  */
 #ifndef EDGEBERT_H
 #define EDGEBERT_H
