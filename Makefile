@@ -11,7 +11,7 @@ PYTEST ?= -n auto
 
 SOURCES := pyproject.toml setup.py edgebert/_build.py csrc/CFLAGS $(wildcard csrc/*.[ch] csrc/*/*.[ch])
 
-.PHONY: help demo test test-c coverage test-tflite environments fuzz sanitize coverage-c lint docs format bench models wheels amalgamation arduino clean
+.PHONY: help demo test test-c coverage test-tflite environments fuzz sanitize sanitize-address sanitize-thread coverage-c lint docs format bench models wheels amalgamation arduino clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -44,8 +44,10 @@ fuzz: $(BIN)/.test ## fuzz all that reads what others wrote, each for SECONDS=60
 	$(BIN)/python -m tests.fuzz_checkpoint -max_total_time=$(SECONDS) \
 	    -artifact_prefix=build/fuzz_checkpoint- build/fuzz_checkpoint
 
-sanitize: $(BIN)/.test ## tests of the Python extension under AddressSanitizer, UBSan and ThreadSanitizer
-	tools/sanitize.sh $(BIN)/python
+sanitize: sanitize-address sanitize-thread ## tests of the Python extension under AddressSanitizer, UBSan and ThreadSanitizer
+
+sanitize-address sanitize-thread: $(BIN)/.test
+	tools/sanitize.sh $(BIN)/python $(@:sanitize-%=%)
 
 coverage-c: $(BIN)/.lint ## what of the C library its tests run: 95 % of lines, 85 % of branches at least
 	$(MAKE) -C tests/c coverage GCOVR=$(CURDIR)/$(BIN)/gcovr
