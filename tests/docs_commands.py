@@ -110,3 +110,12 @@ def anchors(page: Path) -> set[str]:
 def links(page: Path) -> list[str]:
     """The targets of a page's links."""
     return re.findall(r"\]\(([^)\s]+)\)", page.read_text("utf-8"))
+
+
+def without_comment(command: str) -> str:
+    """A command without what explains it."""
+    return re.sub(r"\s+# .*", "", command)
+
+
+BLOCKS = [block for page in PAGES for block in blocks(page)]
+STEPS = [(block, step) for block in BLOCKS for step in steps(block)]
