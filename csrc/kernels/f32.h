@@ -25,11 +25,15 @@ typedef float eb_any_vec;
 #endif
 #define EB_VEC(p) (*(eb_any_vec *)(p))
 
-/* Sums of 8 vectors are under way at a time: as many as two units of a latency of 4 need. NEON has
- * registers for 16, so that weights are loaded half as often; so has AVX-512, of whose vectors one
- * is a block, for two blocks at a time. */
+/* At least 8 vectors of sums are under way at a time: as many as two units of a latency of 4 need.
+ * Where there are registers for more, weights and inputs are loaded less often: AVX2 takes 6 rows
+ * of 2 vectors, NEON 4 of 4, AVX-512 8 rows of two blocks, each of which is a vector there. */
 #define EB_F32_VECS (EB_BLOCK / EB_F32_LANES)
-#define EB_F32_ROWS (EB_F32_LANES < 4 ? 1 : EB_ARM64 && EB_F32_LANES == 4 ? 4 : EB_F32_LANES / 2)
+#define EB_F32_ROWS                                                                                \
+    (EB_F32_LANES < 4                ? 1                                                           \
+     : EB_ARM64 && EB_F32_LANES == 4 ? 4                                                           \
+     : EB_F32_LANES == 8             ? 6                                                           \
+                                     : EB_F32_LANES / 2)
 #define EB_F32_BLOCKS (EB_F32_LANES == EB_BLOCK ? 2 : 1)
 
 /* e^x, relative error below 3e-7; x is clamped to where e^x is a normal float. */
@@ -99,18 +103,16 @@ static EB_ALWAYS_INLINE void eb_tile(const float *x, size_t ldx, size_t rows, si
             EB_VEC(y + r * ldy + v * EB_F32_LANES) = sum[r][v];
 }
 
-/* The same for any number of rows. */
+/* The same for any number of rows; 8 are 4 and 4 rather than 6 and 2. */
 static EB_ALWAYS_INLINE void eb_rows(const float *x, size_t ldx, size_t n, size_t in,
                                      const float *w, size_t blocks, const float *b, float *y,
                                      size_t ldy) {
     size_t i = 0;
-    for (; i + EB_F32_ROWS <= n; i += EB_F32_ROWS)
+    for (; n - i >= EB_F32_ROWS && !(EB_F32_ROWS == 6 && n - i == 8); i += EB_F32_ROWS)
         eb_tile(x + i * ldx, ldx, EB_F32_ROWS, in, w, blocks, b, y + i * ldy, ldy);
 #if EB_F32_ROWS > 4
-    if (n - i >= 4) {
+    for (; n - i >= 4; i += 4)
         eb_tile(x + i * ldx, ldx, 4, in, w, blocks, b, y + i * ldy, ldy);
-        i += 4;
-    }
 #endif
 #if EB_F32_ROWS > 2
     if (n - i >= 2) {
