@@ -16,8 +16,8 @@
 #endif
 
 /* GCC for Windows keeps vectors of 32 and 64 bytes on a stack that is aligned to 16, and moves them
- * as if it were to more (its bug 54412), unless it was patched as Debian's and MSYS2's are: the
- * assembler makes moves of these that need no alignment, which take no longer. */
+ * as if it were to more (its bug 54412), unless it was patched as Debian's is: the assembler makes
+ * moves of these that need no alignment. */
 #if defined(__GNUC__) && !defined(__clang__) && defined(__SEH__)
 #define EB_MOVE(aligned, unaligned)                                                                \
     ".macro vmov" aligned " operands:vararg\nvmov" unaligned " \\operands\n.endm\n"
